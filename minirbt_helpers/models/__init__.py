@@ -1,0 +1,10 @@
+"""The models of the family and how they start (notebook 03)."""
+
+from transformers.utils import logging
+
+from .architectures import ARCHITECTURES, Architecture, Shape
+from .initialisation import load_model, load_tokenizer, take_layers
+
+logging.disable_progress_bar()  # a bar for every small file read or written would drown the ones that matter
+
+__all__ = ["ARCHITECTURES", "Architecture", "Shape", "load_model", "load_tokenizer", "take_layers"]

@@ -1,0 +1,85 @@
+"""Where a smaller model starts: from some of its teacher's layers (notebook 03).
+
+Source: README of iflytek/MiniRBT, which starts RBT6 from the teacher's first six layers. (The
+public script copies layers 0, 2, 4, 7, 9, 11 and leaves the MLM head out; we follow the README.)
+"""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from transformers import BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
+from transformers import logging as transformers_logging
+
+from ..errors import CourseError
+from ..hub import fetch_model
+
+
+def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> BertForMaskedLM:
+    """A model made of some of the teacher's layers, with its embeddings and its MLM head.
+
+    Args:
+        teacher: the model to copy from; it is not changed, and no tensor is shared with it.
+        layers: which layers, counted from 0, in the order they are to have.
+
+    Returns:
+        A new model of the same width. Its tensors equal the teacher's bit for bit.
+
+    Raises:
+        CourseError: no layers, or one the teacher does not have.
+    """
+    layers = list(layers)
+    depth = teacher.config.num_hidden_layers
+    if not layers or any(not 0 <= layer < depth for layer in layers):
+        raise CourseError(f"layers {layers} of a teacher with {depth}", fix=f"some of 0 to {depth - 1}")
+    config = deepcopy(teacher.config)
+    config.num_hidden_layers = len(layers)
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten: leave no trace in the random state
+        model = BertForMaskedLM(config)
+    theirs = teacher.state_dict()
+    model.load_state_dict({name: theirs[_source(name, layers)] for name in model.state_dict()})
+    return model.eval()
+
+
+def _source(name: str, layers: list[int]) -> str:
+    """The teacher's name for a tensor: ``….layer.2.…`` becomes that of the third layer taken."""
+    head, layer, tail = name.partition(".layer.")
+    if not layer:
+        return name
+    place, _, rest = tail.partition(".")
+    return f"{head}.layer.{layers[int(place)]}.{rest}"
+
+
+def load_model(name_or_path: str | Path, **settings) -> BertForMaskedLM:
+    """A masked language model from a folder or the hub, in float32 and ready to use (eval mode).
+
+    Raises:
+        CourseError: no such model, or a folder that holds something else.
+    """
+    return _quietly(BertForMaskedLM, name_or_path, dtype=torch.float32, **settings).eval()
+
+
+def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
+    """The BERT tokenizer that lies beside a model.
+
+    Raises:
+        CourseError: no tokenizer there.
+    """
+    return _quietly(BertTokenizer, name_or_path)
+
+
+def _quietly(kind: type, name_or_path: str | Path, **settings):
+    folder = fetch_model(name_or_path)
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        return kind.from_pretrained(folder, **settings)
+    except (OSError, ValueError, RuntimeError, TypeError) as problem:
+        raise CourseError(
+            f"not a folder that {kind.__name__} can read ({str(problem).splitlines()[0][:160]})",
+            where=folder,
+            fix="give a folder written by save_pretrained, with config.json, model.safetensors and the tokenizer",
+        ) from problem
+    finally:
+        transformers_logging.set_verbosity(before)

@@ -1,0 +1,166 @@
+"""The recipe: every setting of a run, at two scales, as data.
+
+``full`` is the published recipe (README of iflytek/MiniRBT); ``sample`` is the same at a quarter of
+every width and with few steps, and names each departure.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import CourseError
+from .workspace import default_runs
+
+
+class Recipe(BaseModel):
+    """All settings of a run. Made by :func:`load_recipe`; frozen, and strict about names and types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    scale: Literal["sample", "full"] = Field(description="sample: minutes on a laptop; full: the published recipe")
+    seed: int = Field(default=0, ge=0, description="seed of every random choice")
+    output_dir: str = Field(description="where runs are kept, as <output_dir>/<scale>/<stage>")
+
+    teacher: str = Field(description="teacher: a folder or a hub id")
+    segmenter: str = Field(description="LTP word segmenter: a folder or a hub id")
+    text: str = Field(description="training text: a file or a folder of *.txt")
+    heldout: str = Field(description="held-out text: a file or a folder of *.txt")
+    task_dir: str = Field(description="folder with the fine-tuning tasks, one sub-folder each")
+    assistant: str = Field(default="RBT6", description="architecture of the teacher assistant")
+    student: str = Field(default="MiniRBT-H256", description="architecture of the student")
+
+    length: int = Field(ge=4, description="tokens per block")
+    mask_unit: Literal["word", "token"] = Field(default="word", description="what is masked as one")
+    mask_probability: float = Field(default=0.15, gt=0, lt=1, description="share of tokens chosen for prediction")
+
+    steps: int = Field(ge=1, description="optimiser steps of a distillation stage")
+    batch_size: int = Field(ge=1, description="blocks per optimiser step")
+    micro_batch: int = Field(ge=1, description="blocks per forward pass; divides batch_size")
+    optimizer: Literal["adamw", "muon"] = Field(description="adamw, or muon on the encoder's matrices")
+    learning_rate: float = Field(gt=0, description="highest learning rate")
+    warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which it rises")
+    weight_decay: float = Field(default=0.01, ge=0, description="none on biases and LayerNorm")
+    clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
+
+    temperature: float = Field(default=8.0, gt=0, description="softens teacher and student in the KD loss")
+    kd_weight: float = Field(default=1.0, ge=0, description="weight of the KD loss")
+    temperature_squared: bool = Field(description="multiply the KD loss by temperature squared")
+    hidden_weight: float = Field(default=1.0, ge=0, description="weight of each hidden-state match")
+    hard_label_weight: float = Field(description="weight of the plain MLM loss", ge=0)
+    project_equal_widths: bool = Field(description="a projection also where teacher and student are equally wide")
+
+    evaluate_every: int = Field(ge=1, description="steps between two looks at held-out text")
+    checkpoint_every: int = Field(ge=1, description="steps between two checkpoints")
+
+    epochs: int = Field(ge=1, description="fine-tuning epochs")
+    task_batch_size: int = Field(default=32, ge=1, description="fine-tuning batch")
+    task_length: int = Field(default=128, ge=8, description="most tokens of a fine-tuning example")
+    task_learning_rate: float | None = Field(default=None, description="None: the published one for the model's size")
+    task_rows: int | None = Field(default=None, description="train on the first rows only; None: on all")
+
+
+SCALES: dict[str, dict] = {
+    "full": dict(
+        teacher="hfl/chinese-roberta-wwm-ext",
+        segmenter="LTP/small",
+        text="data/text",
+        heldout="data/heldout",
+        task_dir="data/tasks",
+        length=512,
+        steps=100_000,
+        batch_size=4096,
+        micro_batch=32,
+        optimizer="adamw",
+        learning_rate=4e-4,
+        temperature_squared=False,
+        hard_label_weight=0.0,
+        project_equal_widths=True,
+        evaluate_every=1000,
+        checkpoint_every=1000,
+        epochs=3,
+        task_length=512,
+    ),
+    "sample": dict(
+        teacher="data_samples/models/teacher",
+        segmenter="data_samples/models/segmenter",
+        text="data_samples/corpus/train",
+        heldout="data_samples/corpus/heldout",
+        task_dir="data_samples/tasks",
+        length=128,
+        steps=60,
+        batch_size=16,
+        micro_batch=16,
+        optimizer="muon",
+        learning_rate=1e-3,
+        temperature_squared=True,
+        hard_label_weight=1.0,
+        project_equal_widths=False,
+        evaluate_every=20,
+        checkpoint_every=20,
+        epochs=3,
+    ),
+}
+DEPARTURES = ("optimizer", "temperature_squared", "hard_label_weight", "project_equal_widths", "learning_rate")
+
+
+def load_recipe(scale: str = "sample", **overrides: object) -> Recipe:
+    """The recipe of a scale, with settings of your own.
+
+    Args:
+        scale: ``"sample"`` or ``"full"``.
+        overrides: fields of :class:`Recipe`; None stands for the scale's own value.
+
+    Raises:
+        CourseError: unknown scale, unknown field or a value of the wrong type, each with what exists.
+    """
+    if scale not in SCALES:
+        raise CourseError(f"unknown SCALE {scale!r}", fix=f"one of {', '.join(map(repr, SCALES))}")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        recipe = Recipe(**{"scale": scale, "output_dir": str(default_runs()), **SCALES[scale], **given})
+    except ValidationError as problem:
+        raise CourseError(_explain(problem), fix=_advice(problem)) from None
+    if recipe.batch_size % recipe.micro_batch:
+        if "micro_batch" in given:
+            raise CourseError(
+                f"micro_batch {recipe.micro_batch} does not divide batch_size {recipe.batch_size}",
+                fix="choose a divisor of batch_size",
+            )
+        fitting = max(size for size in range(1, recipe.micro_batch + 1) if recipe.batch_size % size == 0)
+        recipe = recipe.model_copy(update={"micro_batch": fitting})
+    return recipe
+
+
+def recipe_from_notebook(namespace: Mapping[str, object]) -> Recipe:
+    """The recipe of a notebook: every name in capitals that its parameters cell (or papermill) has set.
+
+    ``STEPS = 20`` sets the field ``steps``; None leaves the scale's own value.
+
+    Args:
+        namespace: ``globals()`` of the notebook, before anything else in capitals is defined.
+
+    Raises:
+        CourseError: as :func:`load_recipe`, and when ``SCALE`` is missing.
+    """
+    knobs = {name.lower(): value for name, value in namespace.items() if name.isupper() and not name.startswith("_")}
+    if "scale" not in knobs:
+        raise CourseError("no SCALE", fix='run the parameters cell first (SCALE = "sample")')
+    return load_recipe(**knobs)
+
+
+def _explain(problem: ValidationError) -> str:
+    lines = []
+    for error in problem.errors():
+        name, value = ".".join(map(str, error["loc"])), error["input"]
+        if error["type"] == "extra_forbidden":
+            lines.append(f"unknown parameter {name.upper()} (= {value!r})")
+        else:
+            lines.append(f"{name.upper()} = {value!r} ({type(value).__name__}): {error['msg'].lower()}")
+    return "; ".join(lines)
+
+
+def _advice(problem: ValidationError) -> str:
+    if any(error["type"] == "extra_forbidden" for error in problem.errors()):
+        return "the parameters are " + ", ".join(name.upper() for name in Recipe.model_fields)
+    return "with papermill, -p passes numbers as numbers and true as text: use -y 'NAME: true' for a truth value"

@@ -1,0 +1,114 @@
+"""How well a model fills in masked words of held-out text (notebooks 03 and 04)."""
+
+import torch
+import torch.nn.functional as F
+from datasets import Dataset
+from torch import Tensor, nn
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase
+
+from ..errors import CourseError
+from ..text import WholeWordCollator
+from ..text.masking import IGNORED
+
+HELD_OUT_BLOCKS = 128  # blocks looked at while training; all of them with `minirbt evaluate`
+
+
+class MaskedPositions(nn.Module):
+    """A masked language model that runs its MLM head at the masked positions only.
+
+    The head over the whole vocabulary is the dearest part of a small model, and six positions in
+    seven are not masked. The losses are the same.
+    """
+
+    def __init__(self, model: BertForMaskedLM):
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict:
+        """
+        Args:
+            input_ids, attention_mask, labels: [batch, length]; labels are -100 where nothing is masked.
+
+        Returns:
+            ``logits`` [masked, vocabulary] in reading order, ``hidden_states`` (one [batch, length,
+            hidden] per layer and one for the embeddings) and ``loss``, the mean MLM loss.
+        """
+        outputs = self.model.bert(input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        picked = labels != IGNORED  # [batch, length]
+        logits = self.model.cls(outputs.last_hidden_state[picked])  # [masked, vocabulary]
+        return {
+            "logits": logits,
+            "hidden_states": outputs.hidden_states,
+            "loss": F.cross_entropy(logits, labels[picked]),
+        }
+
+
+@torch.no_grad()
+def held_out(
+    model: BertForMaskedLM,
+    blocks: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    unit: str = "word",
+    teacher: BertForMaskedLM | None = None,
+    temperature: float = 8.0,
+    limit: int | None = HELD_OUT_BLOCKS,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Masked accuracy of a model on held-out blocks, every chosen token replaced by [MASK].
+
+    Args:
+        model: the model to measure.
+        blocks: held-out blocks.
+        tokenizer: its tokenizer.
+        unit: mask whole ``"word"``s or single ``"token"``s, 15% of the tokens.
+        teacher: if given, the KD loss against it is measured, too.
+        temperature: of the KD loss.
+        limit: look at the first blocks only; None for all.
+        seed: of the choice of masked tokens; one seed means the same questions for every model.
+
+    Returns:
+        ``top1`` and ``top5`` (shares of masked tokens from 0 to 1), ``mlm_loss`` in nats per token,
+        ``masked`` (how many were asked), and ``kd_loss`` if there is a teacher.
+
+    Raises:
+        CourseError: no blocks.
+    """
+    collator = WholeWordCollator(tokenizer, unit, seed=seed)
+    rows = blocks[: min(limit or len(blocks), len(blocks))]
+    if not rows["input_ids"]:
+        raise CourseError("no held-out blocks", fix="give a held-out text with at least one non-blank line")
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    sums = torch.zeros(5, dtype=torch.float64)  # top1, top5, mlm, kd, masked
+    for start in range(0, len(rows["input_ids"]), batch_size):
+        batch = _questions(rows, slice(start, start + batch_size), collator)
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        sums += _score(model, batch, teacher, temperature)
+    model.train(training)
+    top1, top5, mlm, kd, masked = sums.tolist()
+    if not masked:
+        raise CourseError("no token could be masked in the held-out blocks", fix="give a longer held-out text")
+    result = {"top1": top1 / masked, "top5": top5 / masked, "mlm_loss": mlm / masked, "masked": int(masked)}
+    return result | ({"kd_loss": kd / masked} if teacher is not None else {})
+
+
+def _questions(rows: dict, part: slice, collator: WholeWordCollator) -> dict[str, Tensor]:
+    pairs = zip(rows["input_ids"][part], rows["continues"][part], strict=True)
+    batch = collator([{"input_ids": ids, "continues": flags} for ids, flags in pairs])
+    asked = batch["labels"] != IGNORED
+    return batch | {"input_ids": batch["input_ids"].masked_fill(asked, collator.mask_id)}
+
+
+def _score(model: BertForMaskedLM, batch: dict, teacher: BertForMaskedLM | None, temperature: float) -> Tensor:
+    labels = batch["labels"][batch["labels"] != IGNORED]  # [masked]
+    logits = MaskedPositions(model)(**batch)["logits"]  # [masked, vocabulary]
+    best = logits.topk(5).indices == labels[:, None]  # [masked, 5]
+    kd = torch.zeros(())
+    if teacher is not None:
+        soft = (MaskedPositions(teacher)(**batch)["logits"] / temperature).softmax(-1)
+        kd = -(soft * (logits / temperature).log_softmax(-1)).sum()
+    mlm = F.cross_entropy(logits, labels, reduction="sum")
+    return torch.stack([best[:, 0].sum(), best.sum(), mlm, kd, torch.tensor(len(labels))]).double().cpu()

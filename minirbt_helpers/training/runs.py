@@ -1,0 +1,88 @@
+"""A stage's folder: ``runs/<scale>/<stage>``, with the recipe, versions and metrics beside the model."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase
+
+from ..recipe import Recipe
+from ..workspace import atomic_folder, clear_disk_errors, versions, write_json
+
+NOT_THE_RESULT = {"output_dir", "evaluate_every", "checkpoint_every"}  # settings that change no weight
+
+
+def run_folder(recipe: Recipe, stage: str) -> Path:
+    """``<output_dir>/<scale>/<stage>``."""
+    return Path(recipe.output_dir).expanduser() / recipe.scale / stage
+
+
+class Run:
+    """One run of a stage: unfinished in ``.<stage>.working``, finished in its own folder."""
+
+    def __init__(self, folder: Path, card: dict):
+        self.folder, self.card = folder, card
+        self.working = folder.parent / f".{folder.name}.working"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds this very run."""
+        return _read_card(self.folder) == self.card
+
+    def prepare(self) -> None:
+        """Make room: a finished or unfinished run of another recipe is moved aside, never removed."""
+        for place in (self.folder, self.working):
+            if place.exists() and _read_card(place) != self.card:
+                aside = next(path for path in _numbered(place) if not path.exists())
+                print(f"{place.name} was made with another recipe: kept as {aside}")
+                place.rename(aside)
+        if not self.finished:
+            self.working.mkdir(parents=True, exist_ok=True)
+            write_json(self.working / "recipe.json", self.card)
+
+    def metrics(self) -> list[dict]:
+        """The rows of ``metrics.jsonl``."""
+        return [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    def finish(self, model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, metrics: list[dict]) -> None:
+        """Write the finished folder, whole, and drop the working one with its checkpoints."""
+        with atomic_folder(self.folder) as new:
+            model.save_pretrained(new)
+            tokenizer.save_pretrained(new)
+            write_json(new / "recipe.json", self.card)
+            write_json(new / "versions.json", versions())
+            (new / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics), encoding="utf-8")
+        shutil.rmtree(self.working)
+
+
+@contextmanager
+def open_run(folder: Path, recipe: Recipe, stage: str, details: dict) -> Iterator[Run]:
+    """The run of a stage in its folder; disk errors inside become clear ones.
+
+    Args:
+        folder: where the result is to be.
+        recipe: its settings; a run of other settings is another run.
+        stage: its name.
+        details: what else makes it this run and no other (JSON values).
+    """
+    settings = {name: value for name, value in recipe.model_dump().items() if name not in NOT_THE_RESULT}
+    run = Run(folder, {"stage": stage, **details, "recipe": settings})
+    with clear_disk_errors(folder):
+        run.prepare()
+        yield run
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    number = 0
+    while True:
+        number += 1
+        yield folder.parent / f"{folder.name.strip('.')}-{number}"
+
+
+def _read_card(folder: Path) -> dict | None:
+    try:
+        return json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,97 @@
+"""Where runs leave what they make: ``runs/<scale>/<stage>/``, written whole or not at all."""
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO
+
+from .errors import CourseError
+
+PACKAGE = Path(__file__).parent
+VERSIONED = ("torch", "transformers", "textbrewer", "ltp", "datasets")
+
+
+def project_root() -> Path:
+    """The folder that holds ``data_samples``: the checkout, or the package where it was installed."""
+    return next((root for root in (PACKAGE.parent, PACKAGE) if (root / "data_samples").is_dir()), PACKAGE.parent)
+
+
+def default_runs() -> Path:
+    """``runs`` in the checkout, from whichever of its folders one works; without a checkout, ``runs`` here."""
+    return (PACKAGE.parent if (PACKAGE.parent / "data_samples").is_dir() else Path.cwd()) / "runs"
+
+
+def resolve(path: str | Path) -> Path:
+    """A path as given if it exists from here, else below the project's root (``data_samples/…``)."""
+    path = Path(path).expanduser()
+    return path if path.exists() or path.is_absolute() else project_root() / path
+
+
+@contextmanager
+def clear_disk_errors(target: str | Path) -> Iterator[None]:
+    """Turn an ``OSError`` on writing (no space, no permission …) into one sentence with what to do."""
+    try:
+        yield
+    except OSError as problem:
+        fixes = {
+            errno.ENOSPC: "free some space, or name another output folder",
+            errno.EACCES: "name an output folder you may write to",
+            errno.EROFS: "name an output folder you may write to",
+            errno.ENOTDIR: "a part of the path is a file: name another output folder",
+        }
+        raise CourseError(
+            f"cannot write here ({os.strerror(problem.errno) if problem.errno else problem})",
+            where=target,
+            fix=fixes.get(problem.errno, "name another output folder"),
+        ) from problem
+
+
+def _temporary(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+
+
+@contextmanager
+def atomic_file(target: str | Path) -> Iterator[IO[str]]:
+    """Open a text file under a temporary name; it gets its own name when the block ends well."""
+    target = Path(target)
+    with clear_disk_errors(target):
+        holder = _temporary(target)
+        try:
+            with open(holder / target.name, "w", encoding="utf-8", newline="\n") as file:
+                yield file
+            os.replace(holder / target.name, target)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
+
+
+@contextmanager
+def atomic_folder(target: str | Path) -> Iterator[Path]:
+    """A folder to fill under a temporary name; it takes the target's place when the block ends well."""
+    target = Path(target)
+    with clear_disk_errors(target):
+        holder = _temporary(target)
+        try:
+            (holder / "new").mkdir()
+            yield holder / "new"
+            if target.exists():
+                target.rename(holder / "old")
+            (holder / "new").rename(target)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write JSON readably (UTF-8, indented)."""
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that a result depends on."""
+    return {name: version(name) for name in VERSIONED}
