@@ -1,17 +1,29 @@
 """The course itself: what a notebook starts from, and running them all."""
 
 import html
-import json
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from .errors import CourseError
-from .recipe import Recipe, recipe_from_notebook
-from .workspace import PACKAGE, atomic_file, atomic_folder
+from .recipe import Recipe, load_recipe, recipe_from_notebook
+from .workspace import atomic_file, clear_disk_errors, project_root, versions
 
-NOTEBOOKS = PACKAGE.parent / "notebooks"
+INDEX = """<!doctype html><meta charset="utf-8"><title>MiniRBT course, {scale} scale</title>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 44em; margin: 3em auto; padding: 0 1em }}
+td {{ padding: .2em 1.2em .2em 0 }} td:last-child {{ text-align: right }} td:last-child, small {{ opacity: .6 }}
+</style>
+<h1>MiniRBT, made step by step</h1>
+<p>{count} notebooks, run at {scale} scale in {minutes} minutes.</p>
+<table>{items}</table>
+<p><small>{versions}</small></p>
+"""
 
 
 def start(namespace: Mapping[str, object]) -> "Lesson":
@@ -24,7 +36,6 @@ def start(namespace: Mapping[str, object]) -> "Lesson":
         CourseError: unknown parameter, wrong type, unknown scale.
     """
     from .insight import prepare_figures
-    from .workspace import versions
 
     lesson = Lesson(recipe_from_notebook(namespace))
     prepare_figures()
@@ -106,5 +117,120 @@ class Lesson:
             return resolve(f"data_samples/models/{stage}")
         folder = run_folder(self.recipe, stage)
         if not folder.is_dir():
-            raise CourseError(f"no {stage} yet", where=folder, fix="run notebook 04 (or minirbt distill) at this scale first")
+            raise CourseError(
+                f"no {stage} yet", where=folder, fix="run notebook 04 (or minirbt distill) at this scale first"
+            )
         return folder
+
+
+def notebooks() -> list[Path]:
+    """The course's notebooks, in order."""
+    return sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def run_course(scale: str = "sample", output: str | Path | None = None, only: str = "") -> Path:
+    """Run the notebooks headless with papermill, under one progress bar.
+
+    Args:
+        scale: ``"sample"`` or ``"full"``.
+        output: folder of the executed notebooks; None: ``runs/<scale>``.
+        only: run the notebooks whose names begin so.
+
+    Returns:
+        The ``index.html`` that lists them.
+
+    Raises:
+        CourseError: unknown scale, no such notebook, or a cell that failed (the notebook is kept up to there).
+    """
+    from tqdm.auto import tqdm
+
+    folder = Path(output) if output else Path(load_recipe(scale).output_dir) / scale
+    chosen = [notebook for notebook in notebooks() if notebook.name.startswith(only)]
+    if not chosen:
+        raise CourseError(f"no notebook begins with {only!r}", fix=", ".join(path.stem for path in notebooks()))
+    with clear_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for notebook in (bar := tqdm(chosen, unit="notebook")):
+        bar.set_description(notebook.stem)
+        started = time.monotonic()
+        _execute(notebook, folder / notebook.name, {"SCALE": scale})
+        _write_html(folder / notebook.name)
+        rows.append((notebook.stem, time.monotonic() - started))
+    return _write_index(folder, scale, rows)
+
+
+def _execute(notebook: Path, output: Path, parameters: dict) -> None:
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    os.environ["MINIRBT_HEADLESS"] = "1"
+    paths = {"input_path": str(notebook), "output_path": str(output), "cwd": str(notebook.parent)}
+    try:
+        papermill.execute_notebook(**paths, parameters=parameters, progress_bar=False, kernel_name="python3")
+    except PapermillExecutionError as problem:
+        raise CourseError(
+            f"cell {problem.exec_count} failed: {problem.ename}: {problem.evalue}",
+            where=output,
+            fix="open it: the traceback is above the cell",
+        ) from problem
+
+
+def refresh() -> None:
+    """Run the notebooks at sample scale and keep them with their outputs, for the maintainers.
+
+    What differs from run to run without meaning anything (times, papermill's and widgets' metadata)
+    is taken out. A notebook that fails is left as it was.
+    """
+    import nbformat
+    from tqdm.auto import tqdm
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for notebook in tqdm(notebooks(), unit="notebook"):
+            output = Path(scratch) / notebook.name
+            _execute(notebook, output, {})
+            content = nbformat.read(output, as_version=4)
+            for part in [content, *content.cells]:
+                for key in ("papermill", "widgets", "execution"):
+                    part.metadata.pop(key, None)
+            nbformat.write(content, notebook)
+
+
+def _write_html(notebook: Path) -> None:
+    from nbconvert import HTMLExporter
+
+    page, _ = HTMLExporter(embed_images=True).from_filename(str(notebook))
+    with atomic_file(notebook.with_suffix(".html")) as file:
+        file.write(page)
+
+
+def _write_index(folder: Path, scale: str, rows: list[tuple[str, float]]) -> Path:
+    items = "\n".join(
+        f'<tr><td><a href="{name}.html">{html.escape(name.replace("_", " "))}</a></td>'
+        f'<td><a href="{name}.ipynb">notebook</a></td><td>{seconds:.0f} s</td></tr>'
+        for name, seconds in rows
+    )
+    minutes = sum(seconds for _, seconds in rows) / 60
+    page = INDEX.format(
+        count=len(rows), scale=scale, minutes=f"{minutes:.1f}", items=items, versions=html.escape(str(versions()))
+    )
+    with atomic_file(folder / "index.html") as file:
+        file.write(page)
+    return folder / "index.html"
+
+
+def examine() -> dict[str, str]:
+    """What this machine has: versions, processors, memory, GPU, free disk, sample data."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: sample scale only"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    return {
+        **versions(),
+        "processors": str(os.cpu_count()),
+        "memory": f"{memory / 2**30:.0f} GiB" if memory else "unknown",
+        "GPU": gpu,
+        "free disk": f"{shutil.disk_usage('.').free / 2**30:.0f} GiB",
+        "sample data": str(project_root() / "data_samples"),
+        "notebooks": str(len(notebooks())),
+    }

@@ -23,14 +23,18 @@ def fetch_model(name_or_path: str | Path) -> Path:
         return folder
     name, _, revision = str(name_or_path).partition("@")
     if name.count("/") != 1 or name.startswith((".", "/", "~", "data_samples")):
-        raise CourseError("no such model folder", where=name_or_path, fix="check the path, or give a hub id (owner/name)")
+        raise CourseError(
+            "no such model folder", where=name_or_path, fix="check the path, or give a hub id (owner/name)"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         return Path(snapshot_download(name, revision=revision or None, ignore_patterns=["*.msgpack", "*.h5", "*.ot"]))
     except RepositoryNotFoundError as problem:
-        raise CourseError(f"the hub has no model {name!r}", fix="check the spelling, or log in if it is private") from problem
+        raise CourseError(
+            f"the hub has no model {name!r}", fix="check the spelling, or log in if it is private"
+        ) from problem
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as problem:
         raise CourseError(
             f"cannot fetch {name!r} ({type(problem).__name__}: {str(problem).splitlines()[0][:120]})",

@@ -49,6 +49,7 @@ class Recipe(BaseModel):
     hidden_weight: float = Field(default=1.0, ge=0, description="weight of each hidden-state match")
     hard_label_weight: float = Field(description="weight of the plain MLM loss", ge=0)
     project_equal_widths: bool = Field(description="a projection also where teacher and student are equally wide")
+    inherit_embeddings: bool = Field(description="a random student's embeddings start from its teacher's")
 
     evaluate_every: int = Field(ge=1, description="steps between two looks at held-out text")
     checkpoint_every: int = Field(ge=1, description="steps between two checkpoints")
@@ -76,6 +77,7 @@ SCALES: dict[str, dict] = {
         temperature_squared=False,
         hard_label_weight=0.0,
         project_equal_widths=True,
+        inherit_embeddings=False,
         evaluate_every=1000,
         checkpoint_every=1000,
         epochs=3,
@@ -96,12 +98,21 @@ SCALES: dict[str, dict] = {
         temperature_squared=True,
         hard_label_weight=1.0,
         project_equal_widths=False,
+        inherit_embeddings=True,
         evaluate_every=20,
         checkpoint_every=20,
         epochs=3,
     ),
 }
-DEPARTURES = ("optimizer", "temperature_squared", "hard_label_weight", "project_equal_widths", "learning_rate")
+# The settings in which the sample scale departs from the published recipe, sizes and steps apart.
+DEPARTURES = (
+    "optimizer",
+    "learning_rate",
+    "temperature_squared",
+    "hard_label_weight",
+    "project_equal_widths",
+    "inherit_embeddings",
+)
 
 
 def load_recipe(scale: str = "sample", **overrides: object) -> Recipe:

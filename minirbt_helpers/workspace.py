@@ -5,15 +5,19 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
+from safetensors import SafetensorError
+from tqdm.auto import tqdm
+
 from .errors import CourseError
 
 PACKAGE = Path(__file__).parent
+FREE = "free some space, or name another output folder"
 VERSIONED = ("torch", "transformers", "textbrewer", "ltp", "datasets")
 
 
@@ -38,9 +42,11 @@ def clear_disk_errors(target: str | Path) -> Iterator[None]:
     """Turn an ``OSError`` on writing (no space, no permission …) into one sentence with what to do."""
     try:
         yield
+    except SafetensorError as problem:  # wraps the system's error in words
+        raise CourseError(f"cannot write here ({problem})", where=target, fix=FREE) from problem
     except OSError as problem:
         fixes = {
-            errno.ENOSPC: "free some space, or name another output folder",
+            errno.ENOSPC: FREE,
             errno.EACCES: "name an output folder you may write to",
             errno.EROFS: "name an output folder you may write to",
             errno.ENOTDIR: "a part of the path is a file: name another output folder",
@@ -90,6 +96,16 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
 def write_json(file: Path, content: object) -> None:
     """Write JSON readably (UTF-8, indented)."""
     file.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def headless() -> bool:
+    """Whether a program runs the notebook (``minirbt course`` says so): no bars, no controls, pictures alone."""
+    return os.environ.get("MINIRBT_HEADLESS") == "1"
+
+
+def progress_bar(items: Iterable | None = None, *, show: bool = True, **settings) -> tqdm:
+    """A tqdm bar, hidden when not wanted or when nobody is there to see it; settings as tqdm's own."""
+    return tqdm(items, disable=not show or headless(), **settings)
 
 
 def versions() -> dict[str, str]:

@@ -3,8 +3,16 @@
 from transformers.utils import logging
 
 from .architectures import ARCHITECTURES, Architecture, Shape
-from .initialisation import load_model, load_tokenizer, take_layers
+from .initialisation import inherit_embeddings, load_model, load_tokenizer, take_layers
 
 logging.disable_progress_bar()  # a bar for every small file read or written would drown the ones that matter
 
-__all__ = ["ARCHITECTURES", "Architecture", "Shape", "load_model", "load_tokenizer", "take_layers"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Shape",
+    "inherit_embeddings",
+    "load_model",
+    "load_tokenizer",
+    "take_layers",
+]

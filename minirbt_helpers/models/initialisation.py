@@ -42,6 +42,37 @@ def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> B
     return model.eval()
 
 
+@torch.no_grad()
+def inherit_embeddings(student: BertForMaskedLM, teacher: BertForMaskedLM) -> None:
+    """Start a narrower student's embeddings from the teacher's, in place.
+
+    Word, position and segment embeddings are turned into the teacher's own principal directions
+    (the right singular vectors of its word embeddings), of which the student keeps as many as it
+    is wide; the bias of the MLM head is copied. A departure of the sample scale: a random student
+    needs millions of tokens before it tells one character from another.
+
+    Args:
+        student: changed; its hidden size is at most the teacher's.
+        teacher: same vocabulary.
+
+    Raises:
+        CourseError: a wider student, or another vocabulary.
+    """
+    width = student.config.hidden_size
+    theirs, ours = teacher.bert.embeddings, student.bert.embeddings
+    words = theirs.word_embeddings.weight  # [vocabulary, teacher's width]
+    if width > words.shape[1] or len(ours.word_embeddings.weight) != len(words):
+        raise CourseError(
+            f"embeddings of {tuple(words.shape)} cannot start those of {tuple(ours.word_embeddings.weight.shape)}",
+            fix="a student that is not wider than its teacher, with the same vocabulary",
+        )
+    directions = torch.linalg.svd(words - words.mean(0), full_matrices=False).Vh[:width].T  # [teacher's width, width]
+    for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
+        target = getattr(ours, name).weight
+        target.copy_(getattr(theirs, name).weight[: len(target)] @ directions)
+    student.cls.predictions.bias.copy_(teacher.cls.predictions.bias)
+
+
 def _source(name: str, layers: list[int]) -> str:
     """The teacher's name for a tensor: ``….layer.2.…`` becomes that of the third layer taken."""
     head, layer, tail = name.partition(".layer.")

@@ -17,11 +17,10 @@ from transformers import (
     set_seed,
 )
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
-from tqdm.auto import tqdm
 
 from ..errors import CourseError
 from ..recipe import Recipe
-from ..workspace import atomic_folder, write_json
+from ..workspace import atomic_folder, progress_bar, write_json
 from .registry import Task, find_task
 
 
@@ -111,9 +110,10 @@ def finetune(
                 learning_rate=rate,
                 num_train_epochs=recipe.epochs,
                 per_device_train_batch_size=recipe.task_batch_size,
-                per_device_eval_batch_size=4 * recipe.task_batch_size,
+                per_device_eval_batch_size=recipe.task_batch_size,
                 warmup_steps=recipe.warmup,
                 weight_decay=recipe.weight_decay,
+                train_sampling_strategy="group_by_length",  # less padding
                 eval_strategy="epoch",
                 save_strategy="no",
                 logging_strategy="no",
@@ -133,9 +133,7 @@ def finetune(
             trainer.add_callback(_Bar(f"{task.name} {classifier.config.hidden_size}-wide"))
         trainer.train()
     by_epoch = tuple(row["eval_accuracy"] for row in trainer.state.log_history if "eval_accuracy" in row)
-    return Finetuned(
-        classifier.eval(), tokenizer, task, by_epoch[-1], by_epoch, rate, recipe.epochs, seed, len(train)
-    )
+    return Finetuned(classifier.eval(), tokenizer, task, by_epoch[-1], by_epoch, rate, recipe.epochs, seed, len(train))
 
 
 def with_classifier(model: BertForMaskedLM, task: Task) -> BertForSequenceClassification:
@@ -171,7 +169,7 @@ class _Bar(TrainerCallback):
         self.title = title
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
-        self.bar = tqdm(total=state.max_steps, desc=self.title, unit="step")
+        self.bar = progress_bar(total=state.max_steps, desc=self.title, unit="step")
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         self.bar.update()

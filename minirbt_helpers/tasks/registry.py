@@ -13,7 +13,7 @@ from typing import Literal
 from datasets import Dataset
 
 from ..errors import CourseError
-from ..text import read_lines
+from ..lines import read_lines
 from ..workspace import resolve
 
 Row = dict[str, str | int]  # "text", for pairs "text_pair", and "label" as an index
@@ -72,16 +72,22 @@ def read_labelled_tsv(file: Path, labels: tuple[str, ...]) -> Iterator[Row]:
     lines = enumerate(read_lines(file), 1)
     header = next(lines, (1, ""))[1].split("\t")
     if header != ["label", "text_a"]:
-        raise CourseError(f"the header is {header}", where=f"{file}, line 1", fix="label and text_a, with a tab between them")
+        raise CourseError(
+            f"the header is {header}", where=f"{file}, line 1", fix="label and text_a, with a tab between them"
+        )
     for number, line in lines:
         fields = line.split("\t")
         if len(fields) != 2:
-            raise CourseError(f"{len(fields)} fields instead of 2: {line[:60]!r}", where=f"{file}, line {number}", fix="label, a tab, the text")
+            raise CourseError(
+                f"{len(fields)} fields instead of 2: {line[:60]!r}",
+                where=f"{file}, line {number}",
+                fix="label, a tab, the text",
+            )
         yield {"text": _text(fields[1], file, number), "label": _label(fields[0], labels, file, number)}
 
 
 def read_pair_json(file: Path, labels: tuple[str, ...]) -> Iterator[Row]:
-    """Rows of JSON lines with ``sentence1``, ``sentence2`` and ``label``; rows labelled ``-`` (no agreement) are left out."""
+    """Rows of JSON lines with ``sentence1``, ``sentence2``, ``label``; those labelled ``-`` are left out."""
     for number, line in enumerate(read_lines(file), 1):
         try:
             row = json.loads(line)

@@ -1,7 +1,7 @@
 """Text to masked batches: segmentation, references, blocks, masking (notebooks 01 and 02)."""
 
+from ..lines import read_lines
 from .corpus import build_blocks, cached_blocks, load_blocks, pack, text_files
-from .lines import read_lines
 from .masking import WholeWordCollator
 from .references import chinese_reference, is_chinese, read_references, references, word_spans, write_references
 from .segmentation import Segmenter, load_segmenter

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from datasets import Dataset, Features, List, Value, disable_progress_bars, enable_progress_bars, load_from_disk
 from datasets.exceptions import DatasetGenerationError
-from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
-from ..workspace import atomic_folder, resolve
-from .lines import count_lines, read_lines
+from ..lines import count_lines, read_lines
+from ..workspace import atomic_folder, progress_bar, resolve
 from .references import Match, read_references, segmented_references
 from .segmentation import Segmenter, load_segmenter
 
@@ -140,7 +139,9 @@ def build_blocks(
     if len(tokenizer) > 2**16:
         raise CourseError(f"a vocabulary of {len(tokenizer)} does not fit 16-bit ids")
     if references is not None and len(references) != len(files):
-        raise CourseError(f"{len(references)} reference files for {len(files)} text files", fix="one for each, in order")
+        raise CourseError(
+            f"{len(references)} reference files for {len(files)} text files", fix="one for each, in order"
+        )
     if references is None and segmenter is None:
         raise CourseError("neither a segmenter nor references", fix="give one of the two")
     total = sum(map(count_lines, files))
@@ -154,7 +155,7 @@ def build_blocks(
                 yield from referenced_lines(file, Path(reference))
 
     def blocks() -> Iterator[dict[str, list]]:
-        bar = tqdm(lines(), total=total, desc="blocks", unit="line", disable=not progress)
+        bar = progress_bar(lines(), show=progress, total=total, desc="blocks", unit="line")
         yield from pack(bar, tokenizer, length)
 
     with atomic_folder(output) as folder, tempfile.TemporaryDirectory(dir=folder.parent) as cache:

@@ -13,12 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
-from ..workspace import atomic_file
-from .lines import count_lines, read_lines
+from ..lines import count_lines, read_lines
+from ..workspace import atomic_file, progress_bar
 from .segmentation import Segmenter
 
 Match = Literal["segmentation", "original"]
@@ -66,6 +65,8 @@ def references(
     """:func:`chinese_reference` for many lines at once, which the tokenizer does much faster."""
     if match not in ("segmentation", "original"):
         raise CourseError(f"unknown match {match!r}", fix="'segmentation' or 'original'")
+    if not texts:
+        return []  # the tokenizer cannot take an empty batch
     encoded = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     if match == "original":
         return [
@@ -151,7 +152,7 @@ def write_references(
     total = count_lines(text_file)
     with atomic_file(output) as file:
         rows = segmented_references(read_lines(text_file), segmenter, tokenizer, match)
-        for _, positions in tqdm(rows, total=total, desc="references", unit="line", disable=not progress):
+        for _, positions in progress_bar(rows, show=progress, total=total, desc="references", unit="line"):
             file.write(json.dumps(positions) + "\n")
     return Path(output)
 

@@ -29,7 +29,9 @@ def save_checkpoint(folder: Path, step: int, modules: Modules, optimizers: list[
                 store = tensors if isinstance(value, Tensor) else scalars
                 store[f"optimizer{number}/{place}/{key}"] = value
     with atomic_folder(target) as new:
-        save_file({name: value.detach().contiguous().clone() for name, value in tensors.items()}, new / "state.safetensors")
+        save_file(
+            {name: value.detach().contiguous().clone() for name, value in tensors.items()}, new / "state.safetensors"
+        )
         write_json(new / "state.json", {"step": step, "scalars": scalars})
     for old in checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old)

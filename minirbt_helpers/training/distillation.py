@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
-from ..models import ARCHITECTURES, load_model, load_tokenizer, take_layers
+from ..models import ARCHITECTURES, inherit_embeddings, load_model, load_tokenizer, take_layers
 from ..recipe import Recipe
 from ..text import WholeWordCollator
 from .evaluation import MaskedPositions, held_out
@@ -191,7 +191,9 @@ def _teacher(recipe: Recipe, stage: Stage, given: str | Path | BertForMaskedLM |
         given = run_folder(recipe, stage.teacher)
         if not given.is_dir():
             raise CourseError(
-                f"no {stage.teacher} to learn from", where=given, fix=f"distil the stage {stage.teacher!r} first, or name a teacher"
+                f"no {stage.teacher} to learn from",
+                where=given,
+                fix=f"distil the stage {stage.teacher!r} first, or name a teacher",
             )
     return load_model(given or recipe.teacher)
 
@@ -210,13 +212,18 @@ def _student(
         student = take_layers(teacher, range(min(shape.layers, teacher.config.num_hidden_layers)))
     elif given is None:
         settings = {"max_position_embeddings": teacher.config.max_position_embeddings}
-        student = ARCHITECTURES[architecture].random_model(recipe.scale, teacher.config.vocab_size, recipe.seed, **settings)
+        student = ARCHITECTURES[architecture].random_model(
+            recipe.scale, teacher.config.vocab_size, recipe.seed, **settings
+        )
+        if recipe.inherit_embeddings:
+            inherit_embeddings(student, teacher)
     else:
         student = given if isinstance(given, nn.Module) else load_model(given)
     check_shape(student, architecture, recipe)
-    if student.config.vocab_size != teacher.config.vocab_size:
+    ours, theirs = student.config.vocab_size, teacher.config.vocab_size
+    if ours != theirs:
         raise CourseError(
-            f"the student has {student.config.vocab_size} entries in its vocabulary, the teacher {teacher.config.vocab_size}",
+            f"the student has {ours} entries in its vocabulary, the teacher {theirs}",
             fix="distillation compares predictions entry by entry: both need the same vocabulary",
         )
     return student

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ..errors import CourseError
 from ..recipe import Recipe
 from ..text import WholeWordCollator
+from ..workspace import progress_bar
 from .checkpoints import Modules, checkpoints, load_checkpoint, save_checkpoint
 from .optimizers import make_optimizers
 
@@ -48,7 +48,10 @@ def batches(
         collator.generator.manual_seed(step_seed(seed, step))
         rows = blocks[picked]
         yield collator(
-            [{"input_ids": ids, "continues": flags} for ids, flags in zip(rows["input_ids"], rows["continues"], strict=True)]
+            [
+                {"input_ids": ids, "continues": flags}
+                for ids, flags in zip(rows["input_ids"], rows["continues"], strict=True)
+            ]
         )
 
 
@@ -100,9 +103,10 @@ def train(
     if not done:
         log.add({"step": 0, **evaluate()})
     device = next(next(iter(modules.values())).parameters()).device
-    with interruption_between_steps() as interrupted, tqdm(
-        total=recipe.steps, initial=done, desc=title, unit="step", disable=not progress
-    ) as bar:
+    with (
+        interruption_between_steps() as interrupted,
+        progress_bar(show=progress, total=recipe.steps, initial=done, desc=title, unit="step") as bar,
+    ):
         for step, batch in enumerate(
             batches(blocks, collator, recipe.batch_size, recipe.seed, done, recipe.steps), done + 1
         ):
@@ -119,7 +123,9 @@ def train(
             if step % recipe.checkpoint_every == 0 or step == recipe.steps or interrupted.is_set():
                 save_checkpoint(folder, step, modules, optimizers)
             if interrupted.is_set() and step < recipe.steps:
-                raise KeyboardInterrupt(f"stopped after step {step}, saved in {folder}; run it again to go on from there")
+                raise KeyboardInterrupt(
+                    f"stopped after step {step}, saved in {folder}; run it again to go on from there"
+                )
     return log.rows
 
 

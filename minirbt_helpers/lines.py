@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import CourseError
+from .errors import CourseError
 
 
 def read_lines(file: str | Path) -> Iterator[str]:

@@ -1,0 +1,32 @@
+# make course · test · lab · refresh · bench — each installs what it needs, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := course
+.PHONY: course test lab refresh bench
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install --constraint constraints.txt torch
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[lab,dev]'
+	touch $@
+
+course: $(INSTALLED)  ## run every notebook headless; executed notebooks and index.html under runs/sample
+	$(BIN)/minirbt course
+
+test: $(INSTALLED)  ## the tests, all notebooks included
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+lab: $(INSTALLED)  ## JupyterLab with the course
+	$(BIN)/jupyter lab notebooks/00_tour.ipynb
+
+refresh: $(INSTALLED)  ## run the notebooks and keep their outputs in notebooks/
+	$(BIN)/python -m minirbt_helpers refresh
+
+bench: $(INSTALLED)  ## speed, as ratios
+	$(BIN)/python benchmarks/collator.py

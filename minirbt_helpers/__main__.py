@@ -1,0 +1,257 @@
+"""The command line: ``minirbt`` (= ``python -m minirbt_helpers``)."""
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .errors import CourseError
+from .recipe import Recipe, load_recipe
+
+app = typer.Typer(
+    help="From text to a fine-tuned MiniRBT: the steps of the course, one command each.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def with_recipe(command: Callable) -> Callable:
+    """Give a command one option per field of the recipe, and the recipe itself as its first argument."""
+
+    @wraps(command)
+    def run(**options):
+        settings = {name: options.pop(name) for name in Recipe.model_fields}
+        return command(load_recipe(settings.pop("scale") or "sample", **settings), **options)
+
+    own = list(inspect.signature(command).parameters.values())[1:]
+    fields = [_option(name, field) for name, field in Recipe.model_fields.items()]
+    run.__signature__ = inspect.Signature([*own, *fields])
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *fields]}
+    return run
+
+
+def _option(name: str, field) -> inspect.Parameter:
+    kind = field.annotation if field.annotation in (int, float, bool) else str
+    if name in ("task_learning_rate", "task_rows"):
+        kind = float if name == "task_learning_rate" else int
+    help_text = f"{field.description}"
+    annotation = Annotated[
+        kind | None, typer.Option(help=help_text, rich_help_panel="Recipe (default: the scale's own)")
+    ]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+@app.command()
+def course(
+    output: Annotated[Path | None, typer.Option(help="where executed notebooks go; default runs/<scale>")] = None,
+    scale: Annotated[str, typer.Option(help="sample or full")] = "sample",
+    only: Annotated[str, typer.Option(help="run the notebooks whose name begins so, such as 04")] = "",
+) -> None:
+    """Run the notebooks with papermill and leave them, executed, beside an index.html."""
+    from .course import run_course
+
+    print(f"done: {run_course(scale, output, only)}")
+
+
+@app.command(hidden=True)
+def refresh() -> None:
+    """Run the notebooks and keep their outputs (for the maintainers)."""
+    from .course import refresh as run
+
+    run()
+
+
+@app.command()
+def references(
+    text: Annotated[Path, typer.Argument(help="text file, one paragraph per line, UTF-8")],
+    output: Annotated[Path, typer.Argument(help="the reference file to write, one JSON list per line")],
+    teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = "data_samples/models/teacher",
+    segmenter: Annotated[str, typer.Option(help="LTP: a folder or a hub id")] = "data_samples/models/segmenter",
+    match: Annotated[str, typer.Option(help="segmentation, or original (greedy, as the public code)")] = "segmentation",
+) -> None:
+    """Write which tokens of a text continue a Chinese word."""
+    from .models import load_tokenizer
+    from .text import load_segmenter, write_references
+
+    write_references(text, output, load_segmenter(segmenter), load_tokenizer(teacher), match)
+    print(f"references of {text}: {output}")
+
+
+@app.command()
+def pack(
+    text: Annotated[list[Path], typer.Argument(help="text files, or folders of *.txt")],
+    output: Annotated[Path, typer.Option(help="folder for the blocks (Arrow)")],
+    references: Annotated[list[Path] | None, typer.Option(help="reference files, one per text file, in order")] = None,
+    length: Annotated[int, typer.Option(help="tokens per block")] = 128,
+    teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = "data_samples/models/teacher",
+    segmenter: Annotated[
+        str, typer.Option(help="LTP, where no references are given")
+    ] = "data_samples/models/segmenter",
+) -> None:
+    """Cut text into blocks of one length, references carried along."""
+    from .models import load_tokenizer
+    from .text import build_blocks, load_segmenter
+
+    cutter = None if references else load_segmenter(segmenter)
+    blocks = build_blocks(
+        text, load_tokenizer(teacher), output, length=length, segmenter=cutter, references=references or None
+    )
+    print(f"{len(blocks):,} blocks of {length} tokens: {output}")
+
+
+@app.command()
+@with_recipe
+def init(
+    recipe: Recipe,
+    output: Annotated[Path, typer.Argument(help="folder for the model")],
+    layers: Annotated[str, typer.Option(help="which layers of the teacher, such as 0,1,2,3,4,5")] = "0,1,2,3,4,5",
+) -> None:
+    """Start a teacher assistant from some of the teacher's layers."""
+    from .models import load_model, load_tokenizer, take_layers
+    from .workspace import atomic_folder
+
+    try:
+        chosen = [int(layer) for layer in layers.split(",")]
+    except ValueError:
+        raise CourseError(f"--layers {layers!r} is not a list of numbers", fix="for example 0,1,2,3,4,5") from None
+    model = take_layers(load_model(recipe.teacher), chosen)
+    with atomic_folder(output) as folder:
+        model.save_pretrained(folder)
+        load_tokenizer(recipe.teacher).save_pretrained(folder)
+    print(f"layers {chosen} of {recipe.teacher}: {output}")
+
+
+@app.command()
+@with_recipe
+def pretrain(
+    recipe: Recipe,
+    model: Annotated[str | None, typer.Option(help="where to start: a folder or a hub id; default: random")] = None,
+    architecture: Annotated[str, typer.Option(help="of a random start")] = "RoBERTa-wwm-ext",
+    output: Annotated[Path | None, typer.Option(help="folder for the model")] = None,
+) -> None:
+    """Train a model to fill in masked words, without a teacher."""
+    from .models import ARCHITECTURES
+    from .training import pretrain as run
+
+    lesson = _lesson(recipe)
+    if architecture not in ARCHITECTURES:
+        raise CourseError(f"unknown architecture {architecture!r}", fix=f"one of {', '.join(ARCHITECTURES)}")
+    start = model or ARCHITECTURES[architecture].random_model(recipe.scale, len(lesson.tokenizer), recipe.seed)
+    _report(run(recipe, start, blocks=lesson.blocks, heldout=lesson.heldout, tokenizer=lesson.tokenizer, output=output))
+
+
+@app.command()
+@with_recipe
+def distill(
+    recipe: Recipe,
+    stage: Annotated[str, typer.Option(help="assistant, student or one-stage")] = "assistant",
+    blocks: Annotated[Path | None, typer.Option(help="blocks of `minirbt pack`; default: made from --text")] = None,
+    heldout_blocks: Annotated[Path | None, typer.Option(help="the same for held-out text")] = None,
+    from_teacher: Annotated[str | None, typer.Option(help="teacher of this stage; default: as the stage says")] = None,
+    student_weights: Annotated[
+        str | None, typer.Option(help="where the student starts; default: as the stage says")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="folder for the student; default runs/<scale>/<stage>")] = None,
+) -> None:
+    """Distil one stage; run it again to go on after an interruption."""
+    from .text import load_blocks
+    from .training import distill as run
+
+    lesson = _lesson(recipe)
+    _report(
+        run(
+            recipe,
+            stage,
+            blocks=load_blocks(blocks) if blocks else lesson.blocks,
+            heldout=load_blocks(heldout_blocks) if heldout_blocks else lesson.heldout,
+            teacher=from_teacher,
+            student=student_weights,
+            output=output,
+        )
+    )
+
+
+@app.command()
+@with_recipe
+def finetune(
+    recipe: Recipe,
+    task: Annotated[str, typer.Argument(help="chnsenticorp or ocnli")],
+    model: Annotated[str, typer.Option(help="a folder, a hub id, or random:<architecture>")],
+    output: Annotated[Path | None, typer.Option(help="folder for the fine-tuned model and result.json")] = None,
+) -> None:
+    """Fine-tune a model on a task and print its accuracy on the dev rows."""
+    from .models import ARCHITECTURES, load_model, load_tokenizer
+    from .tasks import finetune as run
+
+    kind, _, architecture = model.partition(":")
+    if kind == "random":
+        if architecture not in ARCHITECTURES:
+            raise CourseError(f"unknown architecture {architecture!r}", fix=f"one of {', '.join(ARCHITECTURES)}")
+        tokenizer = load_tokenizer(recipe.teacher)
+        start = ARCHITECTURES[architecture].random_model(recipe.scale, len(tokenizer), recipe.seed)
+    else:
+        start, tokenizer = load_model(model), load_tokenizer(model)
+    result = run(recipe, task, start, tokenizer)
+    if output:
+        result.save(output)
+    print(json.dumps(result.result()))
+
+
+@app.command()
+@with_recipe
+def evaluate(
+    recipe: Recipe,
+    model: Annotated[str, typer.Argument(help="a folder or a hub id")],
+    unit: Annotated[Literal["word", "token"], typer.Option(help="mask whole words or single tokens")] = "word",
+) -> None:
+    """Measure how often a model fills in masked words of the held-out text."""
+    from .models import load_model
+    from .training import held_out
+
+    lesson = _lesson(recipe)
+    print(json.dumps(held_out(load_model(model), lesson.heldout, lesson.tokenizer, unit=unit, limit=None)))
+
+
+@app.command()
+def doctor() -> None:
+    """Print what this machine has, and whether the course can run here."""
+    from .course import examine
+
+    for name, finding in examine().items():
+        print(f"{name:<14}{finding}")
+
+
+def _lesson(recipe: Recipe):
+    from .course import Lesson
+
+    return Lesson(recipe)
+
+
+def _report(result) -> None:
+    figures = {
+        name: value for name, value in result.metrics[-1].items() if name in ("step", "loss", "top1", "top5", "kd_loss")
+    }
+    print(json.dumps(figures))
+    print(f"model: {result.folder}")
+
+
+def main() -> None:
+    """Run the command line; a :class:`CourseError` ends it with one clear message and status 1."""
+    try:
+        app()
+    except CourseError as problem:
+        print(f"minirbt: {problem}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt as stop:
+        print(f"minirbt: {stop or 'stopped'}", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

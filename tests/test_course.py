@@ -1,0 +1,207 @@
+"""The course as a reader meets it: notebooks, parameters, packaging, the house's order."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+import yaml
+from conftest import ROOT
+
+from minirbt_helpers.course import notebooks, run_course
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.recipe import SCALES, Recipe, load_recipe, recipe_from_notebook
+
+NAMES = [path.stem for path in notebooks()]
+
+
+# --- notebooks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_notebook_runs_on_its_own(name, tmp_path):
+    """In a fresh runs folder, from the notebooks' own folder, with knobs changed; 04 and 05 with few steps."""
+    output = tmp_path / f"{name}.ipynb"
+    knobs = {
+        "SCALE": "sample",
+        "SEED": 1,
+        "OUTPUT_DIR": str(tmp_path / "runs"),
+        "STEPS": 6,
+        "EPOCHS": 1,
+        "TASK_ROWS": 96,
+    }
+    papermill.execute_notebook(
+        str(ROOT / "notebooks" / f"{name}.ipynb"), str(output), parameters=knobs, progress_bar=False,
+        cwd=str(ROOT / "notebooks"), kernel_name="python3",
+    )  # fmt: skip
+    assert nbformat.read(output, as_version=4)
+
+
+def test_the_course_leaves_executed_notebooks_and_an_index(tmp_path):
+    index = run_course("sample", tmp_path, only="00")
+    assert index.read_text(encoding="utf-8").count("00_tour.html") == 1
+    assert (tmp_path / "00_tour.html").exists() and (tmp_path / "00_tour.ipynb").exists()
+    with pytest.raises(CourseError, match="no notebook begins with '99'"):
+        run_course("sample", tmp_path, only="99")
+    with pytest.raises(CourseError, match="unknown SCALE 'smaple'"):
+        run_course("smaple", tmp_path, only="00")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_notebooks_are_clean(name):
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    content = nbformat.read(path, as_version=4)
+    code = [cell for cell in content.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "make refresh"
+    assert not [
+        out for cell in code for out in cell.outputs if out.output_type == "error" or out.get("name") == "stderr"
+    ]
+    assert "widgets" not in content.metadata and path.stat().st_size < 1.5e6
+    knobs = {
+        target.id
+        for cell in code
+        if "parameters" in cell.metadata.get("tags", [])
+        for node in ast.parse(cell.source).body
+        for target in node.targets
+    }
+    assert "SCALE" in knobs and knobs <= {field.upper() for field in Recipe.model_fields}
+    assert code[0].metadata.get("tags") == ["parameters"]
+
+
+def test_links_between_notebooks_lead_somewhere():
+    for path in notebooks():
+        for cell in nbformat.read(path, as_version=4).cells:
+            for link in re.findall(r"\]\(([^)#]+\.ipynb)\)", cell.source):
+                assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+# --- parameters -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"SCALE": "huge"}, "unknown SCALE 'huge'"),
+        ({"SCALE": "sample", "STEPZ": 3}, "unknown parameter STEPZ"),
+        ({"SCALE": "sample", "STEPS": "20"}, "STEPS = '20' (str)"),
+        ({"SCALE": "sample", "TEMPERATURE_SQUARED": "true"}, "TEMPERATURE_SQUARED = 'true' (str)"),
+        ({"SCALE": "sample", "STEPS": True}, "STEPS = True (bool)"),
+        ({"SCALE": "sample", "STEPS": 0}, "STEPS = 0 (int)"),
+        ({"SCALE": "sample", "BATCH_SIZE": 10, "MICRO_BATCH": 4}, "does not divide"),
+        ({"STEPS": 3}, "no SCALE"),
+    ],
+)
+def test_bad_parameters_are_refused_with_what_exists(knobs, message):
+    with pytest.raises(CourseError, match=re.escape(message)) as caught:
+        recipe_from_notebook({"_i": "x", "In": [], "draw": print, **knobs})
+    assert caught.value.fix
+
+
+def test_every_field_can_be_set_from_a_notebook():
+    recipe = load_recipe("sample")
+    for name, value in recipe.model_dump().items():
+        assert getattr(recipe_from_notebook({"SCALE": "sample", name.upper(): value}), name) == value
+    assert recipe_from_notebook({"SCALE": "sample", "STEPS": None}) == recipe
+
+
+def test_full_is_the_published_recipe():
+    full = load_recipe("full")
+    assert (full.batch_size, full.steps, full.length, full.learning_rate, full.temperature) == (
+        4096,
+        100_000,
+        512,
+        4e-4,
+        8,
+    )
+    assert (full.optimizer, full.hard_label_weight, full.temperature_squared) == ("adamw", 0, False)
+    assert set(SCALES) == {"sample", "full"}
+
+
+# --- the command line -----------------------------------------------------------------------------------------------
+
+
+def minirbt(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "minirbt_helpers", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_text_to_finetuned_student_by_the_command_line(tmp_path):
+    text, heldout = ROOT / "data_samples/corpus/train/weather.txt", ROOT / "data_samples/corpus/heldout/weather.txt"
+    runs = ["--output-dir", tmp_path, "--steps", "3", "--batch-size", "4", "--heldout", heldout]
+    blocks = ["--blocks", tmp_path / "blocks"]
+    for arguments in (
+        ["references", text, tmp_path / "refs.txt"],
+        ["pack", text, "--references", tmp_path / "refs.txt", "--output", tmp_path / "blocks"],
+        ["init", tmp_path / "start"],
+        ["distill", "--stage", "assistant", "--student-weights", tmp_path / "start", *blocks, *runs],
+        ["distill", "--stage", "student", *blocks, *runs],
+        ["finetune", "chnsenticorp", "--model", tmp_path / "sample/student", "--epochs", "1", "--task-rows", "32"],
+        ["evaluate", tmp_path / "sample/student", "--heldout", heldout, "--output-dir", tmp_path],
+    ):
+        done = minirbt(*arguments)
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+    assert json.loads(done.stdout.splitlines()[-1])["masked"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["references", "nowhere.txt", "refs.txt"], "nowhere.txt: cannot read the file"),
+        (["distill", "--scale", "middle"], "unknown SCALE 'middle'"),
+        (["finetune", "sst2", "--model", "data_samples/models/student"], "unknown task 'sst2'"),
+        (["finetune", "ocnli", "--model", "random:BERT"], "unknown architecture 'BERT'"),
+        (["evaluate", "no/such/folder"], "no such model folder"),
+        (["init", "out", "--layers", "a,b"], "not a list of numbers"),
+        (["pack", "nowhere.txt", "--output", "out"], "no such text file"),
+    ],
+)
+def test_bad_commands_end_with_one_clear_message(arguments, message):
+    done = minirbt(*arguments)
+    assert done.returncode == 1 and message in done.stderr
+    assert "Traceback" not in done.stderr and "->" in done.stderr
+
+
+def test_doctor_names_this_machine():
+    done = minirbt("doctor")
+    assert done.returncode == 0 and "transformers" in done.stdout and "memory" in done.stdout
+
+
+# --- the house ------------------------------------------------------------------------------------------------------
+
+
+def test_environment_and_constraints_are_in_step():
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    (pip,) = [
+        entry for entry in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"] if type(entry) is dict
+    ]
+    named = dict(line.split("==") for line in pip["pip"] if "==" in line)
+    assert named and all(pins[name] == number for name, number in named.items())
+    direct = re.findall(r'^    "([a-z-]+)[><=]', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert set(direct) | {"jupyterlab"} == set(named)
+    assert pins["torch"] == "2.13.0"
+
+
+ROOMS = {"text", "models", "tasks", "training", "insight"}
+MAY_USE = {"text": set(), "models": set(), "tasks": set(), "training": {"text", "models"}}
+
+
+def test_imports_run_downwards():
+    package = ROOT / "minirbt_helpers"
+    for file in package.glob("*/*.py"):
+        room = file.parent.name
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
+                other = node.module.split(".")[0]
+                assert other not in ROOMS or room == "insight" or other in MAY_USE[room], f"{file}: {other}"
+                assert other not in ("course", "__main__"), f"{file}: {other}"
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, minirbt_helpers; print({'torch', 'transformers', 'datasets'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,114 @@
+"""Pictures of the models: proportions, candidates and dots are what they claim to be."""
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from matplotlib.collections import PathCollection
+from transformers import BertTokenizer
+
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.insight import (
+    accuracy_figure,
+    candidates_view,
+    family_figure,
+    fill_mask,
+    rows_view,
+    two_stage_figure,
+)
+from minirbt_helpers.models import ARCHITECTURES
+
+LETTERS = list("北京是中国的首都。天气很好")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    file = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    file.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS]), encoding="utf-8")
+    return BertTokenizer(str(file))
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    return ARCHITECTURES["MiniRBT-H256"].random_model("sample", len(tokenizer)).eval()
+
+
+def test_candidates_are_the_models_own_probabilities(model, tokenizer):
+    text = "北京是[MASK]国的首[MASK]。"
+    answers = fill_mask(model, tokenizer, text, top=3)
+    assert [len(candidates) for candidates in answers] == [3, 3]
+    encoded = tokenizer(text, return_tensors="pt")
+    with torch.no_grad():
+        shares = model(**encoded).logits[0].softmax(-1)  # [tokens, vocabulary]
+    for place, candidates in zip([4, 8], answers, strict=True):  # counted with [CLS] as 0
+        assert encoded["input_ids"][0, place] == tokenizer.mask_token_id
+        tokens, probabilities = zip(*candidates, strict=True)
+        assert list(probabilities) == sorted(probabilities, reverse=True)
+        assert max(shares[place]) == pytest.approx(probabilities[0], abs=1e-6)
+        expected = shares[place][tokenizer.convert_tokens_to_ids(list(tokens))]
+        assert torch.allclose(torch.tensor(probabilities), expected, atol=1e-6)
+
+
+def test_all_candidates_share_probability_one(model, tokenizer):
+    (candidates,) = fill_mask(model, tokenizer, "天[MASK]很好", top=len(tokenizer))
+    assert sum(probability for _, probability in candidates) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_text_without_mask_is_refused(model, tokenizer):
+    with pytest.raises(CourseError, match=r"no \[MASK\].*天气很好"):
+        fill_mask(model, tokenizer, "天气很好")
+
+
+def test_the_table_has_a_column_per_mask_and_ticks_the_truth_alone():
+    answers = {"teacher": [[("中", 0.5), ("美", 0.2)], [("国", 0.9), ("中", 0.1)]]}
+    table = candidates_view("[MASK][MASK]<是>", answers, truth="中国").data
+    assert table.count("<td") == 4 and table.count("✓") == 2
+    assert "中 ✓" in table and "国 ✓" in table
+    assert "&lt;是&gt;" in table and "[MASK]" not in table
+
+
+def test_rows_are_escaped_and_complete():
+    table = rows_view([{"text": "<b>", "label": 1}, {"text": "好", "label": 0}]).data
+    assert table.count("<td") == 4 and "&lt;b&gt;" in table
+    assert "<td" not in rows_view([]).data
+
+
+@pytest.mark.parametrize("scale", ["full", "sample"])
+def test_the_family_is_drawn_to_scale(scale):
+    patches = family_figure(scale, 6400).axes[0].patches
+    widths = {}
+    for name, architecture in ARCHITECTURES.items():
+        layers = [patch for patch in patches if (patch.get_gid() or "").startswith(f"{name} layer ")]
+        assert len(layers) == architecture.shape(scale).layers
+        widths[name] = layers[0].get_width() / architecture.shape(scale).hidden
+    assert max(widths.values()) == pytest.approx(min(widths.values()))
+    taught = {patch.get_gid() for patch in patches if " teaches " in (patch.get_gid() or "")}
+    assert {"RoBERTa-wwm-ext teaches RBT6", "RBT6 teaches MiniRBT-H256", "RBT6 teaches MiniRBT-H288"} <= taught
+
+
+def test_the_family_says_published_only_at_full_scale():
+    full, sample = (family_figure(scale, 6400).axes[0] for scale in ("full", "sample"))
+    assert "published" in full.get_title(loc="left") + full.get_title()
+    assert "published" not in sample.get_title(loc="left") + sample.get_title()
+    assert any("102.3M" in text.get_text() for text in full.texts)
+    assert not any("102.3M" in text.get_text() for text in sample.texts)
+
+
+def test_every_seed_is_a_dot_and_the_mean_a_bar():
+    results = {"sentiment": {"teacher": [0.8], "student": [0.6, 0.7, 0.8]}}
+    (axes,) = accuracy_figure(results, {"sentiment": 0.5}, {"teacher": "teacher", "student": "student"}).axes
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([0.8, 0.7])
+    seeds = [collection for collection in axes.collections if isinstance(collection, PathCollection)]
+    dots = [float(y) for collection in seeds for _, y in collection.get_offsets()]
+    assert sorted(dots) == pytest.approx([0.6, 0.7, 0.8, 0.8])
+
+
+def test_two_stages_match_seven_hidden_states_each():
+    axes = two_stage_figure().axes[0]
+    assert len([line for line in axes.lines if line.get_linestyle() == ":"]) == 14
+    assert len(axes.patches) == 12 + 6 + 6

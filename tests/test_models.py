@@ -1,0 +1,79 @@
+"""Laws of the family and of how its members start."""
+
+import pytest
+import torch
+
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.models import ARCHITECTURES, inherit_embeddings, load_model, take_layers
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_counts_match_the_published_table_to_its_printed_digits(name):
+    architecture = ARCHITECTURES[name]
+    for embeddings, published in zip((True, False), architecture.published, strict=True):
+        digits = len(str(published).partition(".")[2])
+        assert round(architecture.count(embeddings) / 1e6, digits) == published
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_count_equals_a_real_model(name):
+    model = ARCHITECTURES[name].random_model("sample", 500)
+    assert ARCHITECTURES[name].count(scale="sample", vocabulary=500) == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_sample_is_a_quarter_of_every_width(name):
+    full, sample = ARCHITECTURES[name].full, ARCHITECTURES[name].sample
+    assert (full.layers, full.hidden, full.ffn) == (sample.layers, 4 * sample.hidden, 4 * sample.ffn)
+
+
+def test_the_first_six_layers_equal_the_teachers(teacher):
+    assistant = take_layers(teacher)
+    theirs = teacher.state_dict()
+    for name, tensor in assistant.state_dict().items():
+        assert torch.equal(tensor, theirs[name]), name
+    shared = {w.data_ptr() for w in teacher.parameters()} & {w.data_ptr() for w in assistant.parameters()}
+    assert assistant.config.num_hidden_layers == 6 and teacher.config.num_hidden_layers == 12 and not shared
+
+
+def test_any_layers_in_any_order(teacher):
+    odd = take_layers(teacher, [11, 3])
+    for ours, theirs in enumerate((11, 3)):
+        for name, tensor in odd.bert.encoder.layer[ours].state_dict().items():
+            assert torch.equal(tensor, teacher.bert.encoder.layer[theirs].state_dict()[name])
+
+
+@pytest.mark.parametrize("layers", [[], [12], [-1], [0, 99]])
+def test_layers_the_teacher_does_not_have_are_refused(teacher, layers):
+    with pytest.raises(CourseError, match="of a teacher with 12"):
+        take_layers(teacher, layers)
+
+
+def test_taking_layers_leaves_the_random_state_alone(teacher):
+    before = torch.get_rng_state()
+    take_layers(teacher)
+    ARCHITECTURES["RBT3"].random_model("sample", 100)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(CourseError, match="not a folder that BertForMaskedLM can read"):
+        load_model(tmp_path)
+    with pytest.raises(CourseError, match="unknown scale"):
+        ARCHITECTURES["RBT6"].config("tiny")
+
+
+def test_inherited_embeddings_keep_the_teachers_distances(teacher):
+    """As wide as the teacher, they are its embeddings turned; narrower, the best of that width."""
+    size = teacher.config.vocab_size
+    whole = ARCHITECTURES["RBT6"].random_model("sample", size)
+    narrow = ARCHITECTURES["MiniRBT-H256"].random_model("sample", size)
+    truth = torch.cdist(*[teacher.bert.embeddings.word_embeddings.weight[5:205]] * 2)
+    errors = []
+    for student in (whole, narrow):
+        inherit_embeddings(student, teacher)
+        ours = torch.cdist(*[student.bert.embeddings.word_embeddings.weight[5:205]] * 2)
+        errors.append(float((ours - truth).abs().max() / truth.max()))
+    assert errors[0] < 1e-4 < errors[1] < 1
+    with pytest.raises(CourseError, match="cannot start"):
+        inherit_embeddings(whole, narrow)

@@ -1,0 +1,290 @@
+"""Laws of distillation, its optimisers, its checkpoints and its runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from copy import deepcopy
+
+import pytest
+import torch
+from textbrewer import DistillationConfig, GeneralDistiller, TrainingConfig
+from transformers import BertModel, BertTokenizer
+
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.models import ARCHITECTURES, load_model, take_layers
+from minirbt_helpers.recipe import load_recipe
+from minirbt_helpers.text import WholeWordCollator
+from minirbt_helpers.training import Distiller, distill, held_out, hidden_matches, layer_pairs, pretrain
+from minirbt_helpers.training.checkpoints import checkpoints
+from minirbt_helpers.training.loop import batches, learning_rate
+from minirbt_helpers.training.optimizers import orthogonal
+
+
+def batch_of(blocks, tokenizer) -> dict:
+    return WholeWordCollator(tokenizer)([blocks[index] for index in range(8)])
+
+
+def random_student(tokenizer, seed: int = 0):
+    return ARCHITECTURES["MiniRBT-H256"].random_model("sample", len(tokenizer), seed)
+
+
+# --- what is learned from what --------------------------------------------------------------------------------------
+
+
+def test_published_layer_pairs():
+    assert layer_pairs(12, 6) == [(0, 0), (2, 1), (4, 2), (6, 3), (8, 4), (10, 5), (12, 6)]
+    assert layer_pairs(12, 4) == [(0, 0), (3, 1), (6, 2), (9, 3), (12, 4)]
+    assert layer_pairs(6, 6) == [(layer, layer) for layer in range(7)]
+    with pytest.raises(CourseError, match="evenly"):
+        layer_pairs(12, 5)
+
+
+def test_full_scale_matches_are_the_published_ones():
+    recipe = load_recipe("full")
+    roberta, rbt6, h256 = (ARCHITECTURES[name].config("full") for name in ("RoBERTa-wwm-ext", "RBT6", "MiniRBT-H256"))
+    one = hidden_matches(roberta, rbt6, recipe)
+    assert [match["proj"] for match in one] == [["linear", 768, 768]] * 7
+    assert hidden_matches(rbt6, h256, recipe)[2] == {
+        "layer_T": 2, "layer_S": 2, "feature": "hidden", "loss": "hidden_mse", "weight": 1.0,
+        "proj": ["linear", 256, 768],
+    }  # fmt: skip
+
+
+def stock_losses(teacher, student, recipe, projections, batch):
+    """The same losses by TextBrewer as it comes: full logits, and a mask."""
+    adapt = lambda batch, outputs: {  # noqa: E731
+        "logits": outputs.logits,
+        "logits_mask": batch["labels"] != -100,
+        "hidden": outputs.hidden_states,
+        "losses": outputs.loss,
+    }
+    config = DistillationConfig(
+        temperature=recipe.temperature,
+        kd_loss_weight=recipe.temperature**2 if recipe.temperature_squared else 1,
+        hard_label_weight=recipe.hard_label_weight,
+        intermediate_matches=hidden_matches(teacher.config, student.config, recipe),
+    )
+    stock = GeneralDistiller(TrainingConfig(device="cpu", output_dir="."), config, teacher, student, adapt, adapt)
+    for theirs, ours in zip([p for p in stock.projs if p], projections, strict=True):
+        theirs.load_state_dict(ours.state_dict())
+    total, parts = stock.train_on_batch(batch, {"output_hidden_states": True})
+    return total, parts, stock
+
+
+@pytest.mark.parametrize("scale", ["sample", "full"])
+def test_loss_and_gradients_equal_textbrewers(teacher, tokenizer, blocks, scale):
+    names = ("temperature_squared", "hard_label_weight", "project_equal_widths")
+    recipe = load_recipe("sample", **{name: getattr(load_recipe(scale), name) for name in names})
+    student = random_student(tokenizer).eval()
+    twin = deepcopy(student)
+    batch = batch_of(blocks, tokenizer)
+    distiller = Distiller(teacher, student, recipe)
+    total, parts = distiller.losses(batch)
+    stock_total, stock_parts, stock = stock_losses(teacher, twin, recipe, distiller.projections, batch)
+    torch.testing.assert_close(total, stock_total, rtol=1e-6, atol=0)
+    torch.testing.assert_close(parts["kd"], stock_parts["unweighted_kd_loss"], rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        parts["hidden 12-6"], stock_parts["unweighted_hidden_hidden_mse_6_12"], rtol=1e-6, atol=0
+    )
+    total.backward()
+    stock_total.backward()
+    for (name, ours), theirs in zip(student.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7, msg=name)
+    for ours, theirs in zip(distiller.projections, [p for p in stock.projs if p], strict=True):
+        torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-7)
+
+
+def test_micro_batches_add_up_to_the_batch(teacher, tokenizer, blocks, recipe):
+    """Two half batches give the loss of the whole, but for their unequal numbers of masked tokens."""
+    weights = []
+    for micro in (2, 4):
+        run = recipe.model_copy(update={"micro_batch": micro, "steps": 1, "output_dir": f"{recipe.output_dir}/{micro}"})
+        student = ARCHITECTURES["MiniRBT-H256"].random_model(
+            "sample", len(tokenizer), 0, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        )
+        same = blocks.select(range(8))
+        weights.append(distill(run, "student", blocks=same, heldout=same, teacher=teacher, student=student).metrics[-1])
+    assert weights[0]["loss"] == pytest.approx(weights[1]["loss"], rel=0.02)
+
+
+# --- the loop -------------------------------------------------------------------------------------------------------
+
+
+def test_schedule_rises_then_falls_to_zero():
+    recipe = load_recipe("full", steps=100)
+    rates = [learning_rate(recipe, step) for step in range(101)]
+    assert (
+        rates[9] == max(rates) == recipe.learning_rate and rates[0] == pytest.approx(rates[9] / 10) and rates[100] == 0
+    )
+
+
+def test_every_epoch_sees_every_block_once(blocks, tokenizer):
+    few = blocks.select(range(12))
+    collator = WholeWordCollator(tokenizer)
+    seen = []
+    for batch in batches(few, collator, 4, seed=0, first=0, last=6):
+        whole = torch.where(batch["labels"] != -100, batch["labels"], batch["input_ids"])
+        seen += [tuple(row[row != 0].tolist()) for row in whole]
+    truth = sorted(tuple(row["input_ids"]) for row in few)
+    assert sorted(seen[:12]) == sorted(seen[12:]) == truth and seen[:12] != seen[12:]
+
+
+def test_orthogonal_brings_singular_values_near_one():
+    for shape in ((64, 192), (192, 64)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
+        assert values.min() > 0.5 and values.max() < 1.5
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(teacher, tokenizer, blocks, recipe, tmp_path):
+    arguments = {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher, "progress": False}
+    whole = distill(recipe, "student", **arguments, output=tmp_path / "whole").model
+    broken = recipe.model_copy(update={"evaluate_every": 4})  # changes no weight
+
+    class Break(Exception):
+        pass
+
+    real = Distiller.losses
+    calls = iter(range(100))
+
+    def failing(self, batch):
+        if next(calls) == 7:  # in the middle of step 4
+            raise Break
+        return real(self, batch)
+
+    Distiller.losses = failing
+    try:
+        with pytest.raises(Break):
+            distill(broken, "student", **arguments, output=tmp_path / "broken")
+    finally:
+        Distiller.losses = real
+    assert [path.name for path in checkpoints(tmp_path / ".broken.working")] == ["step-00000002"]
+    done = distill(broken, "student", **arguments, output=tmp_path / "broken")
+    for (name, ours), theirs in zip(done.model.named_parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+    assert [row["step"] for row in done.metrics] == list(range(7))
+
+
+def test_a_finished_run_is_not_repeated_and_another_recipe_loses_nothing(teacher, blocks, recipe, tmp_path, capsys):
+    arguments = {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher, "progress": False}
+    first = distill(recipe, "student", **arguments)
+    before = (first.folder / "model.safetensors").stat().st_mtime_ns
+    again = distill(recipe, "student", **arguments)
+    assert (first.folder / "model.safetensors").stat().st_mtime_ns == before and again.metrics == first.metrics
+    other = recipe.model_copy(update={"temperature": 2.0})
+    distill(other, "student", **arguments)
+    kept = first.folder.parent / "student-1"
+    assert "kept as" in capsys.readouterr().out
+    assert json.loads((kept / "recipe.json").read_text())["recipe"]["temperature"] == 8.0
+    assert not list(first.folder.parent.glob(".student*"))
+
+
+def test_the_student_loads_with_plain_transformers(teacher, tokenizer, blocks, recipe):
+    done = distill(recipe, "student", blocks=blocks, heldout=blocks.select(range(4)), teacher=teacher, progress=False)
+    loaded = BertModel.from_pretrained(done.folder).eval()
+    encoded = BertTokenizer.from_pretrained(done.folder)("今天天气很好", return_tensors="pt")
+    assert encoded["input_ids"].tolist()[0] == tokenizer("今天天气很好")["input_ids"]
+    with torch.no_grad():
+        ours = done.model.bert(**encoded).last_hidden_state
+        torch.testing.assert_close(loaded(**encoded).last_hidden_state, ours)
+
+
+def test_both_stages_learn(tokenizer, teacher, blocks, recipe):
+    """The KD loss on held-out text falls below that of the start."""
+    run = recipe.model_copy(update={"steps": 25, "batch_size": 16, "micro_batch": 16, "evaluate_every": 25})
+    assistant = distill(run, "assistant", blocks=blocks, heldout=blocks, progress=False)
+    student = distill(run, "student", blocks=blocks, heldout=blocks, progress=False)
+    for done in (assistant, student):
+        assert done.metrics[-1]["kd_loss"] < done.metrics[0]["kd_loss"]
+    assert student.model.config.hidden_size == 64 and assistant.model.config.num_hidden_layers == 6
+
+
+def test_pretraining_lowers_the_loss(tokenizer, blocks, recipe):
+    run = recipe.model_copy(update={"steps": 12, "batch_size": 16, "micro_batch": 16})
+    done = pretrain(run, random_student(tokenizer), blocks=blocks, heldout=blocks.select(range(8)), progress=False)
+    assert done.metrics[-1]["mlm_loss"] < done.metrics[0]["mlm_loss"]
+
+
+def test_held_out_asks_every_model_the_same(teacher, tokenizer, blocks):
+    first = held_out(teacher, blocks, tokenizer, limit=16)
+    small = held_out(random_student(tokenizer), blocks, tokenizer, limit=16, teacher=teacher)
+    assert first["masked"] == small["masked"] > 0 and first["top5"] >= first["top1"]
+    assert held_out(teacher, blocks, tokenizer, limit=16) == first
+    itself = held_out(teacher, blocks, tokenizer, limit=16, teacher=teacher)
+    assert itself["kd_loss"] < small["kd_loss"]  # cross-entropy is least for the teacher itself
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_a_student_that_does_not_fit_is_refused(teacher, tokenizer, blocks, recipe, tmp_path):
+    arguments = {"blocks": blocks, "heldout": blocks, "teacher": teacher}
+    with pytest.raises(CourseError, match="does not fit MiniRBT-H256"):
+        distill(recipe, "student", **arguments, student=take_layers(teacher))
+    with pytest.raises(CourseError, match="same vocabulary"):
+        distill(recipe, "student", **arguments, student=ARCHITECTURES["MiniRBT-H256"].random_model("sample", 500))
+    with pytest.raises(CourseError, match="unknown stage"):
+        distill(recipe, "third", **arguments)
+    with pytest.raises(CourseError, match="no assistant to learn from"):
+        distill(recipe, "student", blocks=blocks, heldout=blocks)
+    assert not any(tmp_path.rglob("*"))
+
+
+def test_nothing_to_train_on_is_refused(teacher, blocks, recipe):
+    with pytest.raises(CourseError, match="no blocks"):
+        distill(recipe, "student", blocks=blocks.select([]), heldout=blocks, teacher=teacher)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(teacher, blocks, tokenizer, recipe, tmp_path):
+    student = random_student(tokenizer)
+    with torch.no_grad():
+        student.cls.predictions.bias.fill_(float("nan"))
+    with pytest.raises(CourseError, match="not finite at step 1"):
+        distill(recipe, "student", blocks=blocks, heldout=blocks.select([0]), teacher=teacher, student=student)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a file limit of POSIX systems")
+def test_no_room_for_the_result_leaves_nothing_half_written(tmp_path):
+    code = """
+import resource, signal, sys
+from minirbt_helpers.models import load_model, load_tokenizer
+from minirbt_helpers.workspace import atomic_folder
+model = load_model("data_samples/models/student")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+with atomic_folder(sys.argv[1]) as folder:
+    model.save_pretrained(folder)
+"""
+    target = tmp_path / "model"
+    done = subprocess.run([sys.executable, "-c", code, str(target)], capture_output=True, text=True)
+    assert "CourseError" in done.stderr and "cannot write here" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_refused(teacher, blocks, recipe, tmp_path):
+    (tmp_path / "file").write_text("")
+    run = recipe.model_copy(update={"output_dir": str(tmp_path / "file")})
+    with pytest.raises(CourseError, match="cannot write here"):
+        distill(run, "student", blocks=blocks, heldout=blocks.select([0]), teacher=teacher)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
+def test_ctrl_c_saves_a_whole_checkpoint_and_the_run_goes_on(tmp_path):
+    command = [
+        sys.executable, "-m", "minirbt_helpers", "distill", "--stage", "one-stage", "--output-dir", str(tmp_path),
+        "--length", "32", "--batch-size", "4", "--text", "data_samples/corpus/heldout", "--checkpoint-every", "1000",
+    ]  # fmt: skip
+    process = subprocess.Popen([*command, "--steps", "2000"], stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "sample" / ".one-stage.working" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") > 3) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130 and "run it again to go on" in messages
+    (saved,) = checkpoints(log.parent)
+    step = json.loads((saved / "state.json").read_text())["step"]
+    assert json.loads(log.read_text().splitlines()[-1])["step"] == step > 2
+    assert load_model("data_samples/models/student").config.hidden_size == 64
