@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .errors import CourseError
+from .errors import CourseError, Interrupted
 from .recipe import Recipe, load_recipe
 
 app = typer.Typer(
@@ -247,10 +247,7 @@ def main() -> None:
         app()
     except CourseError as problem:
         print(f"minirbt: {problem}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt as stop:
-        print(f"minirbt: {stop or 'stopped'}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(130 if isinstance(problem, Interrupted) else 1)
 
 
 if __name__ == "__main__":

@@ -14,3 +14,7 @@ class CourseError(Exception):
         self.what, self.where, self.fix = what, str(where), fix
         place = f"{self.where}: " if self.where else ""
         super().__init__(f"{place}{what}" + (f"\n  -> {fix}" if fix else ""))
+
+
+class Interrupted(CourseError):
+    """A run stopped on request (Ctrl-C); what it had done is saved, whole."""

@@ -116,9 +116,8 @@ def test_micro_batches_add_up_to_the_batch(teacher, tokenizer, blocks, recipe):
 def test_schedule_rises_then_falls_to_zero():
     recipe = load_recipe("full", steps=100)
     rates = [learning_rate(recipe, step) for step in range(101)]
-    assert (
-        rates[9] == max(rates) == recipe.learning_rate and rates[0] == pytest.approx(rates[9] / 10) and rates[100] == 0
-    )
+    assert max(rates) == pytest.approx(recipe.learning_rate) and rates.index(max(rates)) in (9, 10)
+    assert rates[0] == pytest.approx(recipe.learning_rate / 10) and rates[100] == 0
 
 
 def test_every_epoch_sees_every_block_once(blocks, tokenizer):

@@ -50,7 +50,8 @@ def pack(
 
     Yields:
         ``{"input_ids": list[int], "continues": list[bool]}``, both as long as the block.
-        ``continues`` is True where a token continues the Chinese word of the token before it. A
+        ``continues`` is True where a token continues the word of the token before it: by its
+        reference if the word is Chinese, by WordPiece's own ``##`` if it is not. A
         word cut by a block's border goes on with True in the next block's first place.
     """
     if length < 4:
@@ -63,6 +64,7 @@ def pack(
     def block(end: int) -> dict[str, list]:
         return {"input_ids": [first, *ids[:end], last], "continues": [False, *flags[:end], False]}
 
+    pieces = {index for token, index in tokenizer.get_vocab().items() if token.startswith("##")}
     lines = iter(lines)
     while chunk := list(islice(lines, batch)):
         encoded = tokenizer([text for text, _ in chunk], add_special_tokens=False, verbose=False)["input_ids"]
@@ -75,7 +77,7 @@ def pack(
             if tokens:
                 marked = set(positions)
                 ids += [*tokens, last]
-                flags += [*(place in marked for place in range(1, len(tokens) + 1)), False]
+                flags += [*(place in marked or token in pieces for place, token in enumerate(tokens, 1)), False]
             while len(ids) >= body:
                 yield block(body)
                 del ids[:body], flags[:body]

@@ -13,7 +13,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
-from ..errors import CourseError
+from ..errors import CourseError, Interrupted
 from ..recipe import Recipe
 from ..text import WholeWordCollator
 from ..workspace import progress_bar
@@ -93,7 +93,7 @@ def train(
 
     Raises:
         CourseError: no blocks, or a loss that is not finite (the last checkpoint stays).
-        KeyboardInterrupt: after Ctrl-C, once the step is finished and saved.
+        Interrupted: after Ctrl-C, once the step is finished and saved.
     """
     if not len(blocks):
         raise CourseError("no blocks to train on", fix="give a text with at least one non-blank line")
@@ -123,9 +123,7 @@ def train(
             if step % recipe.checkpoint_every == 0 or step == recipe.steps or interrupted.is_set():
                 save_checkpoint(folder, step, modules, optimizers)
             if interrupted.is_set() and step < recipe.steps:
-                raise KeyboardInterrupt(
-                    f"stopped after step {step}, saved in {folder}; run it again to go on from there"
-                )
+                raise Interrupted(f"stopped after step {step}", where=folder, fix="saved: run it again to go on")
     return log.rows
 
 
