@@ -72,7 +72,7 @@ def accuracy_bars(results: Mapping[str, Result], title: str = "", axis: Axes | N
     axis.set_yticks(places, results)
     axis.invert_yaxis()
     axis.set_xlim(0, max(map(sum, zip(shares, errors, strict=True))) * 1.12 or 1)
-    axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.xaxis.set_major_formatter(PercentFormatter(1))
     masked = sorted({int(result["masked"]) for result in results.values()})
     asked = f"{masked[0]:,}" if len(masked) == 1 else f"{masked[0]:,} to {masked[-1]:,}"
     axis.set_title(f"{title} ({asked} masked tokens, ± 1 standard error)".strip())
@@ -95,7 +95,7 @@ def accuracy_by_depth(curves: Mapping[str, Mapping[int, Result]], marked: int | 
     axis.set(xlabel="layers kept", ylabel="top-1 on masked tokens", ylim=(0, None))
     axis.set_title("Untrained copies, ± 1 standard error")
     axis.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.legend()
     return figure
 
