@@ -154,7 +154,12 @@ def recipe_from_notebook(namespace: Mapping[str, object]) -> Recipe:
     Raises:
         CourseError: as :func:`load_recipe`, and when ``SCALE`` is missing.
     """
-    knobs = {name.lower(): value for name, value in namespace.items() if name.isupper() and not name.startswith("_")}
+    # Only plain values are knobs: imported modules and tables (F, PALETTE) may stand there when the cell is run again.
+    knobs = {
+        name.lower(): value
+        for name, value in namespace.items()
+        if name.isupper() and not name.startswith("_") and isinstance(value, str | int | float | list | None)
+    }
     if "scale" not in knobs:
         raise CourseError("no SCALE", fix='run the parameters cell first (SCALE = "sample")')
     return load_recipe(**knobs)

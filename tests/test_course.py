@@ -109,6 +109,11 @@ def test_every_field_can_be_set_from_a_notebook():
     assert recipe_from_notebook({"SCALE": "sample", "STEPS": None}) == recipe
 
 
+def test_the_set_up_cell_can_be_run_again():
+    """After the rest of the notebook, names in capitals that are no plain values are about."""
+    assert recipe_from_notebook({"SCALE": "sample", "F": json, "PALETTE": {}, "TASKS": SCALES}) == load_recipe("sample")
+
+
 def test_full_is_the_published_recipe():
     full = load_recipe("full")
     assert (full.batch_size, full.steps, full.length, full.learning_rate, full.temperature) == (

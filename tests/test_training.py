@@ -177,6 +177,8 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_loses_nothing(teacher
     kept = first.folder.parent / "student-1"
     assert "kept as" in capsys.readouterr().out
     assert json.loads((kept / "recipe.json").read_text())["recipe"]["temperature"] == 8.0
+    distill(other, "student", **arguments | {"teacher": take_layers(teacher)})  # another teacher is another run
+    assert (first.folder.parent / "student-2").is_dir()
     assert not list(first.folder.parent.glob(".student*"))
 
 

@@ -20,7 +20,7 @@ from ..text import WholeWordCollator
 from .evaluation import MaskedPositions, held_out
 from .loop import Losses, train
 from .matches import hidden_matches
-from .runs import open_run, run_folder
+from .runs import identity, open_run, run_folder
 
 with warnings.catch_warnings():  # TextBrewer compares strings with `is`
     warnings.simplefilter("ignore", SyntaxWarning)
@@ -166,7 +166,8 @@ def distill(
         distiller = Distiller(teacher_model, student_model, recipe)
     collator = WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability)
     folder = Path(output) if output else run_folder(recipe, stage)
-    with open_run(folder, recipe, stage, {"start": STAGES[stage].start, "architecture": architecture}) as run:
+    details = {"architecture": architecture, "teacher": identity(teacher_model), "start": identity(student_model)}
+    with open_run(folder, recipe, stage, details | {"blocks": len(blocks)}) as run:
         if run.finished:
             return Distilled(load_model(folder), folder, run.metrics())
         metrics = train(

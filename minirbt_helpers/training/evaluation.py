@@ -106,9 +106,10 @@ def _score(model: BertForMaskedLM, batch: dict, teacher: BertForMaskedLM | None,
     labels = batch["labels"][batch["labels"] != IGNORED]  # [masked]
     logits = MaskedPositions(model)(**batch)["logits"]  # [masked, vocabulary]
     best = logits.topk(5).indices == labels[:, None]  # [masked, 5]
-    kd = torch.zeros(())
+    kd = logits.new_zeros(())
     if teacher is not None:
         soft = (MaskedPositions(teacher)(**batch)["logits"] / temperature).softmax(-1)
         kd = -(soft * (logits / temperature).log_softmax(-1)).sum()
     mlm = F.cross_entropy(logits, labels, reduction="sum")
-    return torch.stack([best[:, 0].sum(), best.sum(), mlm, kd, torch.tensor(len(labels))]).double().cpu()
+    masked = logits.new_tensor(len(labels))
+    return torch.stack([best[:, 0].sum(), best.sum(), mlm, kd, masked]).double().cpu()

@@ -13,7 +13,7 @@ from ..text import WholeWordCollator
 from .distillation import Distilled
 from .evaluation import MaskedPositions, held_out
 from .loop import Losses, train
-from .runs import open_run, run_folder
+from .runs import identity, open_run, run_folder
 
 
 def pretrain(
@@ -41,7 +41,6 @@ def pretrain(
         :func:`distill` does.
     """
     tokenizer = tokenizer or load_tokenizer(recipe.teacher)
-    start = model if isinstance(model, str | Path) else "in memory"
     model = load_model(model) if isinstance(model, str | Path) else model
     model.to("cuda" if torch.cuda.is_available() else "cpu").train()
     fill_in = MaskedPositions(model)
@@ -51,8 +50,7 @@ def pretrain(
         return loss, {"mlm": loss}
 
     folder = Path(output) if output else run_folder(recipe, "pretrained")
-    config = model.config
-    details = {"start": str(start), "layers": config.num_hidden_layers, "hidden": config.hidden_size}
+    details = {"start": identity(model), "blocks": len(blocks)}
     with open_run(folder, recipe, "pretrained", details) as run:
         if run.finished:
             return Distilled(load_model(folder), folder, run.metrics())

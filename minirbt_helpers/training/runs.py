@@ -1,5 +1,6 @@
 """A stage's folder: ``runs/<scale>/<stage>``, with the recipe, versions and metrics beside the model."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,14 @@ from ..recipe import Recipe
 from ..workspace import atomic_folder, clear_disk_errors, versions, write_json
 
 NOT_THE_RESULT = {"output_dir", "evaluate_every", "checkpoint_every"}  # settings that change no weight
+
+
+def identity(model: BertForMaskedLM) -> str:
+    """A short digest of a model's weights: a run that starts from others is another run."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def run_folder(recipe: Recipe, stage: str) -> Path:
