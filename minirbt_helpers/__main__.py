@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
 from .errors import CourseError, Interrupted
-from .recipe import Recipe, load_recipe
+from .recipe import SCALES, Recipe, load_recipe
+
+SAMPLE = SCALES["sample"]
 
 app = typer.Typer(
     help="From text to a fine-tuned MiniRBT: the steps of the course, one command each.",
@@ -37,12 +39,10 @@ def with_recipe(command: Callable) -> Callable:
 
 
 def _option(name: str, field) -> inspect.Parameter:
-    kind = field.annotation if field.annotation in (int, float, bool) else str
-    if name in ("task_learning_rate", "task_rows"):
-        kind = float if name == "task_learning_rate" else int
-    help_text = f"{field.description}"
+    types = get_args(field.annotation) or (field.annotation,)  # `float | None` is a float; a Literal is text
+    kind = next((kind for kind in types if kind in (int, float, bool)), str)
     annotation = Annotated[
-        kind | None, typer.Option(help=help_text, rich_help_panel="Recipe (default: the scale's own)")
+        kind | None, typer.Option(help=field.description, rich_help_panel="Recipe (default: the scale's own)")
     ]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
@@ -71,8 +71,8 @@ def refresh() -> None:
 def references(
     text: Annotated[Path, typer.Argument(help="text file, one paragraph per line, UTF-8")],
     output: Annotated[Path, typer.Argument(help="the reference file to write, one JSON list per line")],
-    teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = "data_samples/models/teacher",
-    segmenter: Annotated[str, typer.Option(help="LTP: a folder or a hub id")] = "data_samples/models/segmenter",
+    teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = SAMPLE["teacher"],
+    segmenter: Annotated[str, typer.Option(help="LTP: a folder or a hub id")] = SAMPLE["segmenter"],
     match: Annotated[str, typer.Option(help="segmentation, or original (greedy, as the public code)")] = "segmentation",
 ) -> None:
     """Write which tokens of a text continue a Chinese word."""
@@ -88,11 +88,9 @@ def pack(
     text: Annotated[list[Path], typer.Argument(help="text files, or folders of *.txt")],
     output: Annotated[Path, typer.Option(help="folder for the blocks (Arrow)")],
     references: Annotated[list[Path] | None, typer.Option(help="reference files, one per text file, in order")] = None,
-    length: Annotated[int, typer.Option(help="tokens per block")] = 128,
-    teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = "data_samples/models/teacher",
-    segmenter: Annotated[
-        str, typer.Option(help="LTP, where no references are given")
-    ] = "data_samples/models/segmenter",
+    length: Annotated[int, typer.Option(help="tokens per block")] = SAMPLE["length"],
+    teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = SAMPLE["teacher"],
+    segmenter: Annotated[str, typer.Option(help="LTP, where no references are given")] = SAMPLE["segmenter"],
 ) -> None:
     """Cut text into blocks of one length, references carried along."""
     from .models import load_tokenizer
@@ -136,13 +134,12 @@ def pretrain(
     output: Annotated[Path | None, typer.Option(help="folder for the model")] = None,
 ) -> None:
     """Train a model to fill in masked words, without a teacher."""
-    from .models import ARCHITECTURES
+    from .models import find_architecture
     from .training import pretrain as run
 
     lesson = _lesson(recipe)
-    if architecture not in ARCHITECTURES:
-        raise CourseError(f"unknown architecture {architecture!r}", fix=f"one of {', '.join(ARCHITECTURES)}")
-    start = model or ARCHITECTURES[architecture].random_model(recipe.scale, len(lesson.tokenizer), recipe.seed)
+    family = find_architecture(architecture)
+    start = model or family.random_model(recipe.scale, len(lesson.tokenizer), recipe.seed)
     _report(run(recipe, start, blocks=lesson.blocks, heldout=lesson.heldout, tokenizer=lesson.tokenizer, output=output))
 
 
@@ -186,15 +183,13 @@ def finetune(
     output: Annotated[Path | None, typer.Option(help="folder for the fine-tuned model and result.json")] = None,
 ) -> None:
     """Fine-tune a model on a task and print its accuracy on the dev rows."""
-    from .models import ARCHITECTURES, load_model, load_tokenizer
+    from .models import find_architecture, load_model, load_tokenizer
     from .tasks import finetune as run
 
     kind, _, architecture = model.partition(":")
     if kind == "random":
-        if architecture not in ARCHITECTURES:
-            raise CourseError(f"unknown architecture {architecture!r}", fix=f"one of {', '.join(ARCHITECTURES)}")
-        tokenizer = load_tokenizer(recipe.teacher)
-        start = ARCHITECTURES[architecture].random_model(recipe.scale, len(tokenizer), recipe.seed)
+        family, tokenizer = find_architecture(architecture), load_tokenizer(recipe.teacher)
+        start = family.random_model(recipe.scale, len(tokenizer), recipe.seed)
     else:
         start, tokenizer = load_model(model), load_tokenizer(model)
     result = run(recipe, task, start, tokenizer)

@@ -149,7 +149,7 @@ def recipe_from_notebook(namespace: Mapping[str, object]) -> Recipe:
     ``STEPS = 20`` sets the field ``steps``; None leaves the scale's own value.
 
     Args:
-        namespace: ``globals()`` of the notebook, before anything else in capitals is defined.
+        namespace: ``globals()`` of the notebook.
 
     Raises:
         CourseError: as :func:`load_recipe`, and when ``SCALE`` is missing.

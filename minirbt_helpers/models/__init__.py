@@ -2,7 +2,7 @@
 
 from transformers.utils import logging
 
-from .architectures import ARCHITECTURES, Architecture, Shape
+from .architectures import ARCHITECTURES, Architecture, Shape, find_architecture
 from .initialisation import inherit_embeddings, load_model, load_tokenizer, take_layers
 
 logging.disable_progress_bar()  # a bar for every small file read or written would drown the ones that matter
@@ -11,6 +11,7 @@ __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "Shape",
+    "find_architecture",
     "inherit_embeddings",
     "load_model",
     "load_tokenizer",

@@ -76,6 +76,17 @@ class Architecture:
             return BertForMaskedLM(self.config(scale, vocabulary, **settings))
 
 
+def find_architecture(name: str) -> Architecture:
+    """The architecture of a name.
+
+    Raises:
+        CourseError: with the names that exist.
+    """
+    if name not in ARCHITECTURES:
+        raise CourseError(f"unknown architecture {name!r}", fix=f"one of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]
+
+
 @cache
 def _count(architecture: Architecture, embeddings: bool, scale: Scale, vocabulary: int) -> int:
     with torch.device("meta"):  # shapes alone: nothing is allocated

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
-from ..models import ARCHITECTURES, inherit_embeddings, load_model, load_tokenizer, take_layers
+from ..models import Architecture, find_architecture, inherit_embeddings, load_model, load_tokenizer, take_layers
 from ..recipe import Recipe
 from ..text import WholeWordCollator
 from .evaluation import MaskedPositions, held_out
@@ -157,7 +157,7 @@ def distill(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher_model = _teacher(recipe, STAGES[stage], teacher)
     check_vocabulary(teacher_model, tokenizer)
-    architecture = getattr(recipe, STAGES[stage].student)
+    architecture = find_architecture(getattr(recipe, STAGES[stage].student))
     student_model = _student(recipe, STAGES[stage], student, teacher_model, architecture)
     teacher_model.to(device).eval().requires_grad_(False)
     student_model.to(device).train()
@@ -166,7 +166,7 @@ def distill(
         distiller = Distiller(teacher_model, student_model, recipe)
     collator = WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability)
     folder = Path(output) if output else run_folder(recipe, stage)
-    details = {"architecture": architecture, "teacher": identity(teacher_model), "start": identity(student_model)}
+    details = {"architecture": architecture.name, "teacher": identity(teacher_model), "start": identity(student_model)}
     with open_run(folder, recipe, stage, details | {"blocks": len(blocks)}) as run:
         if run.finished:
             return Distilled(load_model(folder), folder, run.metrics())
@@ -204,18 +204,14 @@ def _student(
     stage: Stage,
     given: str | Path | BertForMaskedLM | None,
     teacher: BertForMaskedLM,
-    architecture: str,
+    architecture: Architecture,
 ) -> BertForMaskedLM:
-    if architecture not in ARCHITECTURES:
-        raise CourseError(f"unknown architecture {architecture!r}", fix=f"one of {', '.join(ARCHITECTURES)}")
-    shape = ARCHITECTURES[architecture].shape(recipe.scale)
+    shape = architecture.shape(recipe.scale)
     if given is None and stage.start == "first layers":
         student = take_layers(teacher, range(min(shape.layers, teacher.config.num_hidden_layers)))
     elif given is None:
         settings = {"max_position_embeddings": teacher.config.max_position_embeddings}
-        student = ARCHITECTURES[architecture].random_model(
-            recipe.scale, teacher.config.vocab_size, recipe.seed, **settings
-        )
+        student = architecture.random_model(recipe.scale, teacher.config.vocab_size, recipe.seed, **settings)
         if recipe.inherit_embeddings:
             inherit_embeddings(student, teacher)
     else:
@@ -230,18 +226,19 @@ def _student(
     return student
 
 
-def check_shape(model: BertForMaskedLM, architecture: str, recipe: Recipe) -> None:
+def check_shape(model: BertForMaskedLM, architecture: Architecture, recipe: Recipe) -> None:
     """Refuse a model that is not of the architecture.
 
     Raises:
         CourseError: with both shapes.
     """
-    wanted, config = ARCHITECTURES[architecture].shape(recipe.scale), model.config
+    shape, config = architecture.shape(recipe.scale), model.config
+    wanted = (shape.layers, shape.hidden, shape.ffn, shape.heads)
     found = (config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.num_attention_heads)
-    if found != (wanted.layers, wanted.hidden, wanted.ffn, wanted.heads):
+    if found != wanted:
         raise CourseError(
-            f"the model does not fit {architecture} at {recipe.scale} scale: layers, hidden, FFN, heads are {found}, "
-            f"and the recipe asks for {(wanted.layers, wanted.hidden, wanted.ffn, wanted.heads)}",
+            f"the model does not fit {architecture.name} at {recipe.scale} scale: "
+            f"layers, hidden, FFN, heads are {found}, and the recipe asks for {wanted}",
             where=config.name_or_path,
             fix="name other weights, or another architecture or scale",
         )
