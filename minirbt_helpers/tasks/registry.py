@@ -1,23 +1,17 @@
-"""The fine-tuning tasks and their file formats (notebook 05).
+"""The seven tasks of the published table (notebook 05)."""
 
-Sources: ChnSentiCorp (Tan, 2006), a TSV with the header ``label, text_a``; OCNLI (Hu et al., 2020),
-JSON lines as in CLUE.
-"""
-
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from datasets import Dataset
 
 from ..errors import CourseError
-from ..lines import read_lines
 from ..workspace import resolve
+from .formats import Labels, Row, read_labelled_tsv, read_news_json, read_pair_json, read_pair_tsv, read_questions
 
-Row = dict[str, str | int]  # "text", for pairs "text_pair", and "label" as an index
-Reader = Callable[[Path, tuple[str, ...]], Iterator[Row]]
+Split = Literal["train", "dev"]
 
 
 @dataclass(frozen=True)
@@ -27,31 +21,44 @@ class Task:
     Attributes:
         name: also the name of its folder.
         title: what is asked, in a few words.
-        labels: as the files spell them, in the order of their indices.
-        meanings: the labels in plain English.
-        files: the file names a split may have, the first that exists is read.
+        files: the file names a split may have; the first that exists is read.
         read: yields the rows of a file.
         learning_rates: the published best ones, for the teacher and for the small models.
+        answers: every label as the files spell it, in the order of the indices, with its meaning in
+            plain English; empty where the answer is a span of a passage.
     """
 
     name: str
     title: str
-    labels: tuple[str, ...]
-    meanings: tuple[str, ...]
-    files: dict[str, tuple[str, ...]]
-    read: Reader
+    files: dict[Split, tuple[str, ...]]
+    read: Callable[[Path, Labels], Iterator[Row]]
     learning_rates: tuple[float, float]
+    answers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Labels:
+        """The labels as the files spell them."""
+        return tuple(self.answers)
+
+    @property
+    def meanings(self) -> Labels:
+        """The labels in plain English."""
+        return tuple(self.answers.values())
 
     def learning_rate(self, hidden: int, teacher_hidden: int) -> float:
         """The published best learning rate for a model as wide as the teacher, or for a smaller one."""
         return self.learning_rates[hidden < teacher_hidden]
 
-    def load(self, folder: str | Path, split: Literal["train", "dev"]) -> Dataset:
-        """The rows of a split: columns ``text``, for pairs ``text_pair``, and ``label`` (int).
+    def load(self, folder: str | Path, split: Split) -> Dataset:
+        """The rows of a split.
 
         Args:
             folder: the folder with one sub-folder per task.
             split: ``"train"`` or ``"dev"``.
+
+        Returns:
+            Columns ``text``, for pairs ``text_pair``, and ``label`` (int); for questions those of
+            :func:`~minirbt_helpers.tasks.formats.read_questions`.
 
         Raises:
             CourseError: a missing file, or a broken row (file and line named).
@@ -67,77 +74,52 @@ class Task:
         return Dataset.from_list(rows)
 
 
-def read_labelled_tsv(file: Path, labels: tuple[str, ...]) -> Iterator[Row]:
-    """Rows of a TSV with the header ``label, text_a``."""
-    lines = enumerate(read_lines(file), 1)
-    header = next(lines, (1, ""))[1].split("\t")
-    if header != ["label", "text_a"]:
-        raise CourseError(
-            f"the header is {header}", where=f"{file}, line 1", fix="label and text_a, with a tab between them"
-        )
-    for number, line in lines:
-        fields = line.split("\t")
-        if len(fields) != 2:
-            raise CourseError(
-                f"{len(fields)} fields instead of 2: {line[:60]!r}",
-                where=f"{file}, line {number}",
-                fix="label, a tab, the text",
-            )
-        yield {"text": _text(fields[1], file, number), "label": _label(fields[0], labels, file, number)}
+TSV: dict[Split, tuple[str, ...]] = {"train": ("train.tsv",), "dev": ("dev.tsv",)}
+JSON_LINES: dict[Split, tuple[str, ...]] = {"train": ("train.json",), "dev": ("dev.json",)}
+SAME = {"0": "different", "1": "the same"}
+INFERENCE = {"entailment": "follows", "neutral": "may be", "contradiction": "cannot be"}
+NEWS = {
+    "100": "story", "101": "culture", "102": "entertainment", "103": "sports", "104": "finance", "106": "houses",
+    "107": "cars", "108": "education", "109": "technology", "110": "military", "112": "travel", "113": "world",
+    "114": "stocks", "115": "farming", "116": "games",
+}  # fmt: skip
 
-
-def read_pair_json(file: Path, labels: tuple[str, ...]) -> Iterator[Row]:
-    """Rows of JSON lines with ``sentence1``, ``sentence2``, ``label``; those labelled ``-`` are left out."""
-    for number, line in enumerate(read_lines(file), 1):
-        try:
-            row = json.loads(line)
-            first, second, label = row["sentence1"], row["sentence2"], row["label"]
-        except (ValueError, TypeError, KeyError) as problem:
-            raise CourseError(
-                f"not a row of this task ({type(problem).__name__}: {problem}): {line[:60]!r}",
-                where=f"{file}, line {number}",
-                fix='one JSON object a line, with "sentence1", "sentence2" and "label"',
-            ) from None
-        if label != "-":
-            yield {
-                "text": _text(first, file, number),
-                "text_pair": _text(second, file, number),
-                "label": _label(label, labels, file, number),
-            }
-
-
-def _label(label: object, labels: tuple[str, ...], file: Path, number: int) -> int:
-    if label not in labels:
-        raise CourseError(f"unknown label {label!r}", where=f"{file}, line {number}", fix=f"one of {', '.join(labels)}")
-    return labels.index(label)
-
-
-def _text(text: object, file: Path, number: int) -> str:
-    if not isinstance(text, str) or not text.strip():
-        raise CourseError(f"no text: {text!r}", where=f"{file}, line {number}", fix="a text that is not empty")
-    return text
-
-
+# Published learning rates: README of iflytek/MiniRBT, for RoBERTa and for every small model.
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task(
-            "chnsenticorp",
-            "is a customer's review favourable?",
-            labels=("0", "1"),
-            meanings=("negative", "positive"),
-            files={"train": ("train.tsv",), "dev": ("dev.tsv",)},
-            read=read_labelled_tsv,
-            learning_rates=(2e-5, 1e-4),
+            "cmrc2018",
+            "which words of the passage answer the question?",
+            {"train": ("cmrc2018_train.json",), "dev": ("cmrc2018_dev.json",)},
+            read_questions,
+            (3e-5, 1e-4),
+        ),
+        Task(
+            "drcd",
+            "the same in traditional characters, from Taiwan",
+            {"train": ("DRCD_training.json",), "dev": ("DRCD_dev.json",)},
+            read_questions,
+            (3e-5, 1e-4),
         ),
         Task(
             "ocnli",
             "does the second sentence follow from the first?",
-            labels=("entailment", "neutral", "contradiction"),
-            meanings=("follows", "may be", "cannot be"),
-            files={"train": ("train.50k.json", "train.json", "train.10k.json"), "dev": ("dev.json",)},
-            read=read_pair_json,
-            learning_rates=(2e-5, 5e-5),
+            {"train": ("train.50k.json", "train.json", "train.10k.json"), "dev": ("dev.json",)},
+            read_pair_json,
+            (2e-5, 5e-5),
+            INFERENCE,
+        ),
+        Task("lcqmc", "do two questions ask the same?", TSV, read_pair_tsv, (2e-5, 1e-4), SAME),
+        Task("bq", "do two questions to a bank ask the same?", TSV, read_pair_tsv, (3e-5, 1e-4), SAME),
+        Task("tnews", "what is a headline about?", JSON_LINES, read_news_json, (2e-5, 1e-4), NEWS),
+        Task(
+            "chnsenticorp",
+            "is a customer's review favourable?",
+            TSV,
+            read_labelled_tsv,
+            (2e-5, 1e-4),
+            {"0": "negative", "1": "positive"},
         ),
     )
 }
