@@ -1,0 +1,120 @@
+"""Measure the sample texts: the figures and the picture of DATA_CARD.md, and what the tests hold them to.
+
+python data_samples/measure.py                 # prints the tables, draws data_samples/statistics.png
+python data_samples/measure.py other.txt …     # the same figures for other texts, beside ours
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from minirbt_helpers.lines import read_lines
+from minirbt_helpers.text import is_chinese
+
+HERE = Path(__file__).parent
+SENTENCE = re.compile(r"[^。！？!?；…]+[。！？!?；…]*[”’」』）)]*")
+
+
+def corpus(part: str = "*") -> dict[str, list[str]]:
+    """The corpus by topic: ``part`` is ``train``, ``heldout``, or ``*`` for both."""
+    topics: dict[str, list[str]] = {}
+    for file in sorted(HERE.glob(f"corpus/{part}/*.txt")):
+        topics.setdefault(file.stem, []).extend(read_lines(file))
+    return topics
+
+
+def sentences(lines: Iterable[str]) -> list[str]:
+    """Sentences, without the blanks around them."""
+    return [sentence.strip() for line in lines for sentence in SENTENCE.findall(line) if sentence.strip()]
+
+
+def is_traditional(character: str) -> bool:
+    """Whether a character is used in traditional text alone: it is in Big5, and not in GB 2312."""
+    return is_chinese(character) and _in(character, "big5") and not _in(character, "gb2312")
+
+
+def is_simplified(character: str) -> bool:
+    """Whether a character is used in simplified text alone: it is in GB 2312, and not in Big5."""
+    return is_chinese(character) and _in(character, "gb2312") and not _in(character, "big5")
+
+
+def _in(character: str, encoding: str) -> bool:
+    try:
+        return bool(character.encode(encoding))
+    except UnicodeEncodeError:
+        return False
+
+
+def of_length(lines: Sequence[str], characters: int, seed: int = 0) -> list[str]:
+    """Lines drawn at random until they hold so many Chinese characters: variety is compared at equal length."""
+    order = random.Random(seed).sample(range(len(lines)), len(lines))
+    drawn: list[str] = []
+    held = 0
+    for place in order:
+        if held >= characters:
+            break
+        drawn.append(lines[place])
+        held += sum(map(is_chinese, lines[place]))
+    return drawn
+
+
+def statistics(lines: Sequence[str]) -> dict[str, float]:
+    """What a text is made of.
+
+    Returns:
+        Counts of paragraphs, Chinese characters and their types, and shares from 0 to 1:
+        ``distinct 4-grams`` (of all runs of four Chinese characters), ``repeated sentences`` (of
+        those with eight characters or more, how many were there before), ``ten openings`` (paragraphs
+        that begin with one of the ten most frequent pairs of characters), ``traditional``, ``Latin``
+        and ``digits`` (of all characters but blanks), and ``sentence length`` with its ``spread``
+        (mean and standard deviation, in characters).
+    """
+    text = [character for line in lines for character in line if not character.isspace()]
+    chinese = list(filter(is_chinese, text))
+    grams = [run[at : at + 4] for line in lines for run in chinese_runs(line) for at in range(len(run) - 3)]
+    parts = sentences(lines)
+    lengths = [len(sentence) for sentence in parts]
+    long = [sentence for sentence in parts if len(sentence) >= 8]
+    mean = sum(lengths) / len(lengths)
+    openings = Counter(line[:2] for line in lines)
+    return {
+        "paragraphs": len(lines),
+        "Chinese characters": len(chinese),
+        "types": len(set(chinese)),
+        "distinct 4-grams": len(set(grams)) / len(grams),
+        "repeated sentences": 1 - len(set(long)) / len(long),
+        "ten openings": sum(count for _, count in openings.most_common(10)) / len(lines),
+        "sentence length": mean,
+        "spread": (sum((length - mean) ** 2 for length in lengths) / len(lengths)) ** 0.5,
+        "traditional": sum(map(is_traditional, chinese)) / len(chinese),
+        "Latin": sum(character.isascii() and character.isalpha() for character in text) / len(text),
+        "digits": sum(character.isascii() and character.isdigit() for character in text) / len(text),
+    }
+
+
+def chinese_runs(line: str) -> list[str]:
+    """The runs of Chinese characters between everything else."""
+    return "".join(character if is_chinese(character) else " " for character in line).split()
+
+
+def overlap(first: str, second: str) -> float:
+    """The characters two texts share, as a share of all that occur in them (Jaccard)."""
+    return len(set(first) & set(second)) / len(set(first) | set(second))
+
+
+def bag_of_characters(train: tuple[list[str], list[int]], dev: tuple[list[str], list[int]]) -> float:
+    """Accuracy on dev rows of a logistic regression that sees which characters occur, and no order."""
+    model = make_pipeline(CountVectorizer(analyzer="char", min_df=2), LogisticRegression(C=0.3, max_iter=2000))
+    return model.fit(*train).score(*dev)
+
+
+def by_number(train: tuple[list[float], list[int]], dev: tuple[list[float], list[int]]) -> float:
+    """Accuracy on dev rows of a logistic regression that sees one number of each row, such as its length."""
+    (seen, labels), (asked, truth) = (([[value] for value in values], labels) for values, labels in (train, dev))
+    return LogisticRegression(max_iter=2000).fit(seen, labels).score(asked, truth)

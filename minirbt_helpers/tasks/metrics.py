@@ -1,0 +1,80 @@
+"""Exact match and F1 of an answer in Chinese, as the official CMRC 2018 script defines them (notebook 05).
+
+Source: cmrc2018_evaluate.py of ymcui/cmrc2018 (Cui et al., 2019), written anew from its definition. The
+same measures serve DRCD.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from nltk.tokenize import NLTKWordTokenizer
+
+# What the script drops before it compares. (It lists "……", too, but goes character by character and never meets it.)
+PUNCTUATION = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
+HAN = re.compile("[\u4e00-\u9fa5]")
+_words = NLTKWordTokenizer().tokenize
+
+
+def exact_match(prediction: str, answers: Sequence[str]) -> float:
+    """1.0 if the prediction is one of the answers, case and punctuation aside, else 0.0.
+
+    >>> exact_match("《红楼梦》", ["红楼梦"])
+    1.0
+    """
+    return float(any(_bare(prediction) == _bare(answer) for answer in answers))
+
+
+def f1_score(prediction: str, answers: Sequence[str]) -> float:
+    """F1 of the prediction against the answer it fits best, from 0.0 to 1.0.
+
+    Precision and recall count the tokens of the longest run the two have in common: an answer with
+    the right characters in another order is not right.
+
+    >>> f1_score("北京大学", ["北京"])
+    0.6666666666666666
+    """
+    return max((_f1(tokens(prediction), tokens(answer)) for answer in answers), default=0.0)
+
+
+def tokens(text: str) -> list[str]:
+    """What F1 counts: every Chinese character is a token, and what stands between them goes through NLTK.
+
+    >>> tokens("GPS定位，误差5 m")
+    ['gps', '定', '位', '误', '差', '5', 'm']
+    """
+    return list(_tokens(text.lower().strip()))
+
+
+def _tokens(text: str) -> Iterator[str]:
+    other = ""
+    for character in text:
+        if character in PUNCTUATION:
+            continue
+        if HAN.match(character):
+            yield from _words(other)
+            yield character
+            other = ""
+        else:
+            other += character
+    yield from _words(other)
+
+
+def _bare(text: str) -> str:
+    return "".join(character for character in text.lower().strip() if character not in PUNCTUATION)
+
+
+def _f1(prediction: list[str], answer: list[str]) -> float:
+    common = longest_common_run(prediction, answer)
+    if not common:
+        return 0.0
+    precision, recall = common / len(prediction), common / len(answer)
+    return 2 * precision * recall / (precision + recall)
+
+
+def longest_common_run(first: Sequence[str], second: Sequence[str]) -> int:
+    """Length of the longest run of tokens that both sequences contain."""
+    best, row = 0, [0] * (len(second) + 1)
+    for token in first:
+        row = [0, *(row[place] + 1 if token == other else 0 for place, other in enumerate(second))]
+        best = max(best, *row)
+    return best
