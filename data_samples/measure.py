@@ -7,7 +7,7 @@ python data_samples/measure.py other.txt …     # the same figures for other te
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from sklearn.feature_extraction.text import CountVectorizer
@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from minirbt_helpers.lines import read_lines
+from minirbt_helpers.tasks import TASKS
 from minirbt_helpers.text import is_chinese
 
 HERE = Path(__file__).parent
@@ -118,3 +119,32 @@ def by_number(train: tuple[list[float], list[int]], dev: tuple[list[float], list
     """Accuracy on dev rows of a logistic regression that sees one number of each row, such as its length."""
     (seen, labels), (asked, truth) = (([[value] for value in values], labels) for values, labels in (train, dev))
     return LogisticRegression(max_iter=2000).fit(seen, labels).score(asked, truth)
+
+
+def guesses(task: str) -> dict[str, float]:
+    """How far shortcuts get on the dev rows of a task that asks for a label, as accuracies.
+
+    Returns:
+        ``chance``; ``length``, knowing only how long a row is; ``characters``, knowing which
+        occur; and for pairs ``second sentence``, its characters alone, and ``overlap``, the share of
+        characters both have.
+    """
+    rows = {split: TASKS[task].load(HERE / "tasks", split) for split in ("train", "dev")}
+
+    def score(measure: Callable, feature: Callable) -> float:
+        return measure(*(([*map(feature, part)], list(part["label"])) for part in rows.values()))
+
+    found = {
+        "chance": 1 / len(TASKS[task].answers),
+        "length": score(by_number, lambda row: len(both(row))),
+        "characters": score(bag_of_characters, both),
+    }
+    if "text_pair" in rows["dev"].column_names:
+        found["second sentence"] = score(bag_of_characters, lambda row: row["text_pair"])
+        found["overlap"] = score(by_number, lambda row: overlap(row["text"], row["text_pair"]))
+    return found
+
+
+def both(row: dict) -> str:
+    """The text of a row, with its second sentence where it has one."""
+    return "\n".join(row[name] for name in ("text", "text_pair") if name in row)

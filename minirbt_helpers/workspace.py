@@ -108,6 +108,18 @@ def progress_bar(items: Iterable | None = None, *, show: bool = True, **settings
     return tqdm(items, disable=not show or headless(), **settings)
 
 
+@contextmanager
+def quiet_datasets() -> Iterator[None]:
+    """No progress bars of the library datasets: ours say what is going on."""
+    from datasets import disable_progress_bars, enable_progress_bars
+
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
 def versions() -> dict[str, str]:
     """Versions of the libraries that a result depends on."""
     return {name: version(name) for name in VERSIONED}

@@ -12,6 +12,7 @@ from ..workspace import resolve
 from .formats import Labels, Row, read_labelled_tsv, read_news_json, read_pair_json, read_pair_tsv, read_questions
 
 Split = Literal["train", "dev"]
+TEACHER_LAYERS = 12
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Task:
         title: what is asked, in a few words.
         files: the file names a split may have; the first that exists is read.
         read: yields the rows of a file.
-        learning_rates: the published best ones, for the teacher and for the small models.
+        learning_rates: the published best ones, for the teacher and for small models.
         answers: every label as the files spell it, in the order of the indices, with its meaning in
             plain English; empty where the answer is a span of a passage.
     """
@@ -45,9 +46,22 @@ class Task:
         """The labels in plain English."""
         return tuple(self.answers.values())
 
-    def learning_rate(self, hidden: int, teacher_hidden: int) -> float:
-        """The published best learning rate for a model as wide as the teacher, or for a smaller one."""
-        return self.learning_rates[hidden < teacher_hidden]
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is measured, the figure that counts first."""
+        return ("accuracy",) if self.answers else ("f1", "em")
+
+    @property
+    def metric(self) -> str:
+        """The figure that counts: accuracy, or F1."""
+        return self.metrics[0]
+
+    def learning_rate(self, layers: int) -> float:
+        """The published best learning rate: RoBERTa's for twelve layers, the small models' for fewer.
+
+        The README names RBT3, RBT4-H312 and the two MiniRBT as small; RBT6 is taken as one of them here.
+        """
+        return self.learning_rates[layers < TEACHER_LAYERS]
 
     def load(self, folder: str | Path, split: Split) -> Dataset:
         """The rows of a split.

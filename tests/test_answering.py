@@ -1,0 +1,182 @@
+"""Laws of answering by a span: what EM and F1 count, where answers stand, what a window holds."""
+
+import difflib
+import json
+import re
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+from nltk.tokenize import NLTKWordTokenizer
+
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.lines import read_lines
+from minirbt_helpers.models import load_model
+from minirbt_helpers.tasks import TASKS, exact_match, f1_score, finetune
+from minirbt_helpers.tasks.answering import best_answers, span_scores, windows
+from minirbt_helpers.tasks.formats import read_questions
+
+# --- EM and F1 ------------------------------------------------------------------------------------------------------
+
+
+def test_golden_scores(shared):
+    rows = [json.loads(line) for line in read_lines(shared / "golden" / "cmrc_metrics.jsonl")]
+    assert len(rows) == 200
+    for row in rows:
+        assert exact_match(row["prediction"], row["answers"]) == pytest.approx(row["em"], abs=1e-9), row
+        assert f1_score(row["prediction"], row["answers"]) == pytest.approx(row["f1"], abs=1e-9), row
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answers", "em", "f1"),
+    [
+        ("北京", ["北京"], 1, 1),
+        (" 《北京》。", ["北京"], 1, 1),  # the script's punctuation and outer blanks do not count
+        ("ＧＰＳ", ["GPS"], 0, 0),  # full-width letters are other letters
+        ("gps", ["GPS"], 1, 1),
+        ("3.5 m", ["3.5m"], 0, 0),  # a blank inside counts, and makes two tokens of one
+        ("北京大学", ["北京"], 0, 2 / 3),
+        ("京北", ["北京"], 0, 1 / 2),  # the longest run in common is one character
+        ("iPhone手机", ["手机"], 0, 4 / 5),  # a run of Latin letters is one token
+        ("", ["北京"], 0, 0),
+        ("。", ["，"], 1, 0),  # nothing is left of either: equal, but no token in common
+        ("北京", [], 0, 0),
+        ("上海", ["北京", "上海市", "上海"], 1, 1),
+    ],
+)
+def test_hard_cases(prediction, answers, em, f1):
+    assert exact_match(prediction, answers) == em
+    assert f1_score(prediction, answers) == pytest.approx(f1)
+
+
+TEXTS = st.text(st.sampled_from("北京大学在上海 Ab1.5,，。《》-—…ＡéA"), max_size=12)
+
+
+def defined(prediction: str, answer: str) -> float:
+    """F1 in other words: drop, split, and let difflib find the longest run in common."""
+    sequences = []
+    for text in (prediction, answer):
+        kept = re.sub(r"[-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』]", "", text.lower().strip())
+        pieces = re.split("([\u4e00-\u9fa5])", kept)
+        sequences.append([word for piece in pieces for word in NLTKWordTokenizer().tokenize(piece)])
+    first, second = sequences
+    run = difflib.SequenceMatcher(None, first, second, autojunk=False).find_longest_match().size
+    return 2 * run / (len(first) + len(second)) if run else 0.0
+
+
+@given(TEXTS, st.lists(TEXTS, min_size=1, max_size=3))
+def test_f1_is_what_its_definition_says(prediction, answers):
+    assert f1_score(prediction, answers) == pytest.approx(max(defined(prediction, answer) for answer in answers))
+    assert 0 <= f1_score(prediction, answers) <= 1
+    assert exact_match(prediction, [*answers, prediction]) == 1
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def written(folder, content) -> list[dict]:
+    file = folder / "questions.json"
+    file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return list(read_questions(file))
+
+
+def squad(context: str, *answers: dict) -> dict:
+    asked = {"id": "Q", "question": "哪里？", "answers": list(answers)}
+    return {"data": [{"title": "城市", "paragraphs": [{"id": "P", "context": context, "qas": [asked]}]}]}
+
+
+def test_a_wrong_place_is_mended_and_a_missing_answer_kept_for_scoring(tmp_path):
+    context = "北京在北方，上海在南方，北京更冷。"
+    answers = [{"text": "北京", "answer_start": at} for at in (0, -1, 11, 12)]
+    (row,) = written(tmp_path, squad(context, *answers, {"text": "广州", "answer_start": 3}))
+    assert row["answers"]["answer_start"] == [0, 0, 12, 12, -1]
+    assert row["repaired"] == 2 and row["answers"]["text"][-1] == "广州"
+
+
+def test_both_forms_of_cmrc_are_read_alike(tmp_path):
+    asked = {"query_id": "Q", "query_text": "哪里？", "answers": ["北京"]}
+    first_form = [{"context_id": "P", "context_text": "我在北京。", "title": "城市", "qas": [asked]}]
+    other = squad("我在北京。", {"text": "北京", "answer_start": 2})
+    assert written(tmp_path, first_form) == written(tmp_path, other)
+
+
+def test_real_cmrc_has_the_known_two_hundred_wrong_places(shared):
+    rows = TASKS["cmrc2018"].load(shared / "tasks", "dev")
+    missing = sum(start < 0 for answers in rows["answers"] for start in answers["answer_start"])
+    assert (sum(rows["repaired"]), missing) == (7, 193)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"rows": []}, 'no "data"'),
+        ({"data": [{"paragraphs": [{"id": "P7", "qas": []}]}]}, "passage P7"),
+        ({"data": [{"paragraphs": [{"id": "P7", "context": "天", "qas": [{"id": "Q"}]}]}]}, "question"),
+        ({"data": ["text"]}, "passage text"),
+    ],
+)
+def test_what_is_no_passage_is_named(tmp_path, content, message):
+    with pytest.raises(CourseError, match=message):
+        written(tmp_path, content)
+
+
+# --- windows and spans ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def questions() -> Dataset:
+    return TASKS["cmrc2018"].load("data_samples/tasks", "dev")
+
+
+def test_windows_hold_every_character_of_the_passage(questions, tokenizer):
+    cut = windows(questions, tokenizer, 64)
+    seen = [set() for _ in questions]
+    for row, offsets, ids in zip(cut["row"], cut["offsets"], cut["input_ids"], strict=True):
+        assert len(ids) == len(offsets) <= 64
+        seen[row] |= {place for first, last in offsets for place in range(first, last)}
+    for row, places in zip(questions, seen, strict=True):
+        assert {place for place, character in enumerate(row["context"]) if not character.isspace()} <= places
+
+
+def test_a_model_that_knows_the_spans_scores_full_marks(questions, tokenizer):
+    cut = windows(questions, tokenizer, 64)
+    longest = max(map(len, cut["input_ids"]))
+    logits = np.full((2, len(cut), longest), -5.0, dtype=np.float32)
+    for side, name in enumerate(("start_positions", "end_positions")):
+        logits[side, np.arange(len(cut)), cut[name]] = 5
+    best = best_answers(*logits, cut, questions["context"])
+    assert all(answers[0].margin > 0 for answers in best)
+    assert span_scores([answers[0].text for answers in best], questions)["em"] > 0.99
+
+
+def test_candidates_come_best_first_and_only_once(questions, tokenizer):
+    few = questions.select(range(3))
+    cut = windows(few, tokenizer, 64)
+    longest = max(map(len, cut["input_ids"]))
+    logits = np.random.default_rng(0).normal(size=(2, len(cut), longest)).astype(np.float32)
+    for passage, answers in zip(few["context"], best_answers(*logits, cut, few["context"], top=10), strict=True):
+        assert [one.score for one in answers] == sorted((one.score for one in answers), reverse=True)
+        assert len({(one.start, one.text) for one in answers}) == len(answers) == 10
+        assert all(passage.startswith(one.text, one.start) and one.text for one in answers)
+
+
+def test_an_empty_passage_has_no_answer(tokenizer):
+    row = {"question": ["哪里？"], "context": [" "], "answers": [{"text": [], "answer_start": []}]}
+    cut = windows(Dataset.from_dict(row), tokenizer, 64)
+    logits = np.zeros((2, 1, len(cut[0]["input_ids"])), dtype=np.float32)
+    assert best_answers(*logits, cut, [" "]) == [[]]
+
+
+def test_finetuning_on_questions_repeats_itself_and_answers(tokenizer, recipe):
+    run = recipe.model_copy(update={"epochs": 2, "task_rows": 16, "task_batch_size": 8})
+    model = load_model("data_samples/models/student")
+    first, second = (finetune(run, "drcd", model, tokenizer, learning_rate=1e-3, progress=False) for _ in range(2))
+    assert first.by_epoch == second.by_epoch and len(first.by_epoch) == 2
+    assert set(first.scores) == {"em", "f1"} and first.score == first.scores["f1"]
+    passage = "小明住在北京。" * 60
+    answers = first.answer("小明住在哪裡？", passage, top=3)
+    assert len(answers) == 3 and all(passage.startswith(one.text, one.start) for one in answers)
+    with pytest.raises(CourseError, match="no labels"):
+        first.predict(["北京"])
