@@ -6,6 +6,7 @@ python data_samples/measure.py other.txt …     # the same figures for other te
 
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -148,3 +149,80 @@ def guesses(task: str) -> dict[str, float]:
 def both(row: dict) -> str:
     """The text of a row, with its second sentence where it has one."""
     return "\n".join(row[name] for name in ("text", "text_pair") if name in row)
+
+
+def draw(file: Path) -> None:
+    """The picture of the card: what the corpus holds, and how far shortcuts get on the tasks."""
+    import matplotlib.pyplot as plt
+
+    from minirbt_helpers.insight import PALETTE, prepare_figures
+
+    prepare_figures()
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 5), width_ratios=(1.1, 1, 1.2))
+    parts = {part: corpus(part) for part in ("train", "heldout")}
+    topics = sorted(parts["train"], key=lambda topic: -sum(map(len, parts["train"][topic])))
+    base = [0.0] * len(topics)
+    for part, colour in (("train", "teacher"), ("heldout", "student")):
+        counts = [sum(is_chinese(mark) for line in parts[part][topic] for mark in line) / 1000 for topic in topics]
+        left.barh(topics, counts, left=base, color=PALETTE[colour], height=0.7, label=part)
+        base = [before + count for before, count in zip(base, counts, strict=True)]
+    left.invert_yaxis()
+    left.set(title="Corpus: topics", xlabel="thousand Chinese characters")
+    left.legend(loc="lower right")
+
+    lengths = [len(line) for lines in corpus().values() for line in lines]
+    middle.hist(lengths, bins=40, color=PALETTE["teacher"])
+    middle.set(title="Corpus: length of a paragraph", xlabel="characters", ylabel="paragraphs")
+
+    tasks = [name for name in TASKS if TASKS[name].answers]
+    found = {name: guesses(name) for name in tasks}
+    kinds = ("length", "characters", "second sentence", "overlap")
+    for kind, colour in zip(kinds, ("other", "teacher", "assistant", "accent"), strict=True):
+        places = [(found[name][kind], row) for row, name in enumerate(tasks) if kind in found[name]]
+        right.scatter(*zip(*places, strict=True), s=70, color=PALETTE[colour], label=kind, zorder=3)
+    for row, name in enumerate(tasks):
+        right.vlines(found[name]["chance"], row - 0.3, row + 0.3, color="#444444", linestyle="--")
+    right.set(title="Tasks: what a shortcut gets right (dashed: chance)", xlim=(0, 1), xlabel="accuracy on dev rows")
+    right.set_yticks(range(len(tasks)), tasks)
+    right.invert_yaxis()
+    right.xaxis.set_major_formatter("{x:.0%}")
+    right.legend(loc="lower right", fontsize=9)
+    figure.savefig(file, dpi=110)
+
+
+def table(columns: dict[str, dict[str, float]]) -> str:
+    """Figures as a table in Markdown, a column per text."""
+    rows = [f"| | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    for name, first in next(iter(columns.values())).items():
+        form = ",.0f" if name in ("paragraphs", "Chinese characters", "types") else ".1f"
+        form = ".2%" if first < 1 else form
+        rows.append(f"| {name} | " + " | ".join(format(column[name], form) for column in columns.values()) + " |")
+    return "\n".join(rows)
+
+
+def main(others: Sequence[str]) -> None:
+    """Print the tables and draw the picture."""
+    ours = [line for lines in corpus().values() for line in lines]
+    columns = {"the sample corpus": statistics(ours)}
+    size = int(columns["the sample corpus"]["Chinese characters"])
+    for other in others:
+        lines = [line for line in read_lines(other) if line.strip()]
+        columns[Path(other).stem] = statistics(of_length(lines, size))
+    for name in TASKS:
+        columns[name] = statistics(task_texts(name))
+    print(table(columns))
+    for name in TASKS:
+        if TASKS[name].answers:
+            print(name, {kind: round(share, 3) for kind, share in guesses(name).items()})
+    draw(HERE / "statistics.png")
+
+
+def task_texts(task: str) -> list[str]:
+    """Every text of a task's rows, once."""
+    fields = ("text", "text_pair", "context", "question")
+    rows = [row for split in ("train", "dev") for row in TASKS[task].load(HERE / "tasks", split)]
+    return list(dict.fromkeys(row[field] for row in rows for field in fields if row.get(field)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
