@@ -167,8 +167,8 @@ def draw(file: Path) -> None:
         left.barh(topics, counts, left=base, color=PALETTE[colour], height=0.7, label=part)
         base = [before + count for before, count in zip(base, counts, strict=True)]
     left.invert_yaxis()
-    left.set(title="Corpus: topics", xlabel="thousand Chinese characters")
-    left.legend(loc="lower right")
+    left.set(title="Corpus: topics", xlabel="thousand Chinese characters", xlim=(0, max(base) * 1.5))
+    left.legend(loc="center right")
 
     lengths = [len(line) for lines in corpus().values() for line in lines]
     middle.hist(lengths, bins=40, color=PALETTE["teacher"])
@@ -186,7 +186,7 @@ def draw(file: Path) -> None:
     right.set_yticks(range(len(tasks)), tasks)
     right.invert_yaxis()
     right.xaxis.set_major_formatter("{x:.0%}")
-    right.legend(loc="lower right", fontsize=9)
+    right.legend(loc="center left", bbox_to_anchor=(0.82, 0.62))
     figure.savefig(file, dpi=110)
 
 
@@ -201,19 +201,17 @@ def table(columns: dict[str, dict[str, float]]) -> str:
 
 
 def main(others: Sequence[str]) -> None:
-    """Print the tables and draw the picture."""
+    """Print the card's tables and draw its picture."""
     ours = [line for lines in corpus().values() for line in lines]
-    columns = {"the sample corpus": statistics(ours)}
-    size = int(columns["the sample corpus"]["Chinese characters"])
+    columns = {"the sample": statistics(ours)}
     for other in others:
         lines = [line for line in read_lines(other) if line.strip()]
-        columns[Path(other).stem] = statistics(of_length(lines, size))
-    for name in TASKS:
-        columns[name] = statistics(task_texts(name))
-    print(table(columns))
+        columns[Path(other).stem] = statistics(of_length(lines, int(columns["the sample"]["Chinese characters"])))
+    print(table(columns), "\n")
+    print(table({name: statistics(task_texts(name)) for name in TASKS}), "\n")
     for name in TASKS:
         if TASKS[name].answers:
-            print(name, {kind: round(share, 3) for kind, share in guesses(name).items()})
+            print(f"{name}: " + ", ".join(f"{kind} {share:.0%}" for kind, share in guesses(name).items()))
     draw(HERE / "statistics.png")
 
 
