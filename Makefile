@@ -29,4 +29,4 @@ refresh: $(INSTALLED)  ## run the notebooks and keep their outputs in notebooks/
 	$(BIN)/python -m minirbt_helpers refresh
 
 bench: $(INSTALLED)  ## speed, as ratios
-	$(BIN)/python benchmarks/collator.py
+	$(BIN)/python benchmarks/text.py

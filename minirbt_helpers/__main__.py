@@ -69,36 +69,53 @@ def refresh() -> None:
 
 @app.command()
 def references(
-    text: Annotated[Path, typer.Argument(help="text file, one paragraph per line, UTF-8")],
-    output: Annotated[Path, typer.Argument(help="the reference file to write, one JSON list per line")],
+    text: Annotated[Path, typer.Argument(help="text file, one paragraph per line, UTF-8; or a folder of *.txt")],
+    output: Annotated[Path, typer.Argument(help="the reference file to write, one JSON list per line; or a folder")],
     teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = SAMPLE["teacher"],
     segmenter: Annotated[str, typer.Option(help="LTP: a folder or a hub id")] = SAMPLE["segmenter"],
+    words: Annotated[Path | None, typer.Option(help="file of your own words, one per line, to keep together")] = None,
     match: Annotated[str, typer.Option(help="segmentation, or original (greedy, as the public code)")] = "segmentation",
+    processes: Annotated[int | None, typer.Option(help="default: as the size of the text asks", min=1)] = None,
 ) -> None:
     """Write which tokens of a text continue a Chinese word."""
     from .models import load_tokenizer
-    from .text import load_segmenter, write_references
+    from .text import load_segmenter, read_lines, text_files, write_references
 
-    write_references(text, output, load_segmenter(segmenter), load_tokenizer(teacher), match)
-    print(f"references of {text}: {output}")
+    own = [word for line in read_lines(words) if (word := line.strip())] if words else []
+    cutter, tokenizer = load_segmenter(segmenter, words=own), load_tokenizer(teacher)
+    for file in text_files(text):
+        target = output / f"{file.stem}.ref" if text.is_dir() else output
+        write_references(file, target, cutter, tokenizer, match, processes=processes)
+        print(f"references of {file}: {target}")
 
 
 @app.command()
 def pack(
-    text: Annotated[list[Path], typer.Argument(help="text files, or folders of *.txt")],
+    text: Annotated[list[Path], typer.Argument(help="text files, folders of *.txt, or a data.json as the original's")],
     output: Annotated[Path, typer.Option(help="folder for the blocks (Arrow)")],
-    references: Annotated[list[Path] | None, typer.Option(help="reference files, one per text file, in order")] = None,
+    references: Annotated[
+        list[Path] | None, typer.Option(help="reference files, one per text file, in order; or a folder of *.ref")
+    ] = None,
     length: Annotated[int, typer.Option(help="tokens per block")] = SAMPLE["length"],
     teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = SAMPLE["teacher"],
     segmenter: Annotated[str, typer.Option(help="LTP, where no references are given")] = SAMPLE["segmenter"],
+    processes: Annotated[int | None, typer.Option(help="default: as the size of the text asks", min=1)] = None,
 ) -> None:
     """Cut text into blocks of one length, references carried along."""
     from .models import load_tokenizer
-    from .text import build_blocks, load_segmenter
+    from .text import build_blocks, load_segmenter, reference_files
 
+    if not references:
+        references = [file for path in text if path.suffix == ".json" for file in reference_files(path)] or None
     cutter = None if references else load_segmenter(segmenter)
     blocks = build_blocks(
-        text, load_tokenizer(teacher), output, length=length, segmenter=cutter, references=references or None
+        text,
+        load_tokenizer(teacher),
+        output,
+        length=length,
+        segmenter=cutter,
+        references=references,
+        processes=processes,
     )
     print(f"{len(blocks):,} blocks of {length} tokens: {output}")
 

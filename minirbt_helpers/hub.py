@@ -27,13 +27,22 @@ def fetch_model(name_or_path: str | Path) -> Path:
             "no such model folder", where=name_or_path, fix="check the path, or give a hub id (owner/name)"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         return Path(snapshot_download(name, revision=revision or None, ignore_patterns=["*.msgpack", "*.h5", "*.ot"]))
     except RepositoryNotFoundError as problem:
         raise CourseError(
             f"the hub has no model {name!r}", fix="check the spelling, or log in if it is private"
+        ) from problem
+    except RevisionNotFoundError as problem:
+        raise CourseError(
+            f"{name!r} has no revision {revision!r}", fix="a branch, a tag or a commit of that model"
         ) from problem
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as problem:
         raise CourseError(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from .errors import CourseError
 
+BATCH = 2**18  # bytes of text that go through the text room at once
+
 
 def read_lines(file: str | Path) -> Iterator[str]:
     r"""Yield the lines of a UTF-8 file without their ends (``\n`` or ``\r\n``).
@@ -14,40 +16,55 @@ def read_lines(file: str | Path) -> Iterator[str]:
     Raises:
         CourseError: no such file, or bytes that are not UTF-8 (file, line and byte named).
     """
+    for lines in read_batches(file):
+        yield from lines
+
+
+def read_batches(file: str | Path, size: int = BATCH) -> Iterator[list[str]]:
+    """The lines of :func:`read_lines`, in lists of about ``size`` bytes together.
+
+    Raises:
+        CourseError: as :func:`read_lines`.
+    """
+    done = 0
     try:
         with open(file, "rb") as stream:
-            for number, raw in enumerate(stream, 1):
-                yield _decode(raw, file, number)
+            while raw := stream.read(size):
+                lines = _split(raw + stream.readline(), file, done)
+                done += len(lines)
+                yield lines
     except OSError as problem:
         raise CourseError(
             f"cannot read the file ({problem.strerror})", where=file, fix="check the path; text files are UTF-8"
         ) from problem
 
 
-def _decode(raw: bytes, file: str | Path, number: int) -> str:
-    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-    if number == 1:
+def _split(raw: bytes, file: str | Path, done: int) -> list[str]:
+    raw = raw.removesuffix(b"\n")
+    if not done:
         raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark is not text
     try:
-        return raw.decode("utf-8")
+        lines = raw.decode("utf-8").split("\n")
     except UnicodeDecodeError as problem:
+        *before, broken = raw[: problem.start].split(b"\n")
         raise CourseError(
-            f"not UTF-8 at byte {problem.start + 1} of the line",
-            where=f"{file}, line {number}",
+            f"not UTF-8 at byte {len(broken) + 1} of the line",
+            where=f"{file}, line {done + len(before) + 1}",
             fix="convert the file first, for example: iconv -f GB18030 -t UTF-8",
         ) from problem
+    return [line.removesuffix("\r") for line in lines] if b"\r" in raw else lines
 
 
-def count_lines(file: str | Path) -> int:
-    """Number of lines of a file.
+def require_text(file: str | Path) -> None:
+    """Look for text in a file, no further than its first line that is not blank.
 
     Raises:
-        CourseError: no such file, or one without text.
+        CourseError: no such file, one that is not UTF-8 up to there, or one without text.
     """
-    total, text = 0, False
-    for line in read_lines(file):
-        total += 1
-        text = text or bool(line.strip())
-    if not text:
+    if not any(map(str.strip, read_lines(file))):
         raise CourseError("the file holds no text", where=file, fix="one paragraph or sentence per line, UTF-8")
-    return total
+
+
+def byte_size(lines: list[str]) -> int:
+    """How many bytes lines take in a file, their ends included."""
+    return sum(map(len, map(str.encode, lines))) + len(lines)

@@ -1,13 +1,13 @@
 """Text to masked batches: segmentation, references, blocks, masking (notebooks 01 and 02)."""
 
 from ..lines import read_lines
-from .corpus import build_blocks, cached_blocks, load_blocks, pack, text_files
+from .corpus import build_blocks, cached_blocks, load_blocks, pack, reference_files, text_files
 from .masking import WholeWordCollator
 from .references import chinese_reference, is_chinese, read_references, references, word_spans, write_references
 from .segmentation import Segmenter, load_segmenter
 
 __all__ = [
     "Segmenter", "WholeWordCollator", "build_blocks", "cached_blocks", "chinese_reference", "is_chinese", "load_blocks",
-    "load_segmenter", "pack", "read_lines", "read_references", "references", "text_files", "word_spans",
-    "write_references",
+    "load_segmenter", "pack", "read_lines", "read_references", "reference_files", "references", "text_files",
+    "word_spans", "write_references",
 ]  # fmt: skip

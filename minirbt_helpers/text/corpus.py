@@ -1,38 +1,170 @@
 """Text to blocks: token ids and continuation flags, packed to a fixed length, in Arrow on disk (notebook 02)."""
 
 import hashlib
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
 
-from datasets import Dataset, Features, List, Value, disable_progress_bars, enable_progress_bars, load_from_disk
-from datasets.exceptions import DatasetGenerationError
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, DatasetInfo, Features, List, Value, load_from_disk
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
-from ..lines import count_lines, read_lines
-from ..workspace import atomic_folder, progress_bar, resolve
-from .references import Match, read_references, segmented_references
+from ..lines import byte_size, read_batches, require_text
+from ..workspace import atomic_folder, progress_bar, resolve, write_json
+from .processes import in_step, useful_processes
+from .references import IS_CJK, Match, continued_words, read_references
 from .segmentation import Segmenter, load_segmenter
+from .tokens import Tokens, encoder
 
 FEATURES = Features({"input_ids": List(Value("uint16")), "continues": List(Value("bool"))})
+FORMAT = 2  # of cached blocks; another number, and old caches are left alone
+DATA, CARD = "data-00000-of-00001.arrow", "blocks.json"
+STATE = {  # what Dataset.load_from_disk asks for
+    "_data_files": [{"filename": DATA}], "_format_columns": None, "_format_kwargs": {},
+    "_format_type": None, "_output_all_columns": False, "_split": None,
+}  # fmt: skip
+Stream = tuple[NDArray[np.uint16], NDArray[np.bool_]]  # running text: token ids and whether each continues a word
 Referenced = tuple[str, list[int]]  # a line, and the positions of its tokens that continue a word
 
 
+class Batch(NamedTuple):
+    """Some lines of a text file, with their references if these were made before."""
+
+    lines: list[str]
+    rows: list[list[int]] | None = None
+    references: str = ""  # the file of the references
+    first: int = 1  # the number of the first line
+
+
 def text_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The text files that one or several paths name; a folder stands for its ``*.txt`` files, sorted.
+    """The text files that one or several paths name, in order.
+
+    A folder stands for its ``*.txt`` files, sorted; a JSON file in the original's form,
+    ``{"train": {"train_files": […], "train_ref_files": […]}, …}``, for its training files.
 
     Raises:
         CourseError: a path that does not exist, or a folder without text files.
     """
-    files: list[Path] = []
-    for path in map(resolve, [paths] if isinstance(paths, str | Path) else paths):
-        found = sorted(path.glob("*.txt")) if path.is_dir() else [path] * path.is_file()
-        if not found:
-            raise CourseError("no such text file, nor a folder with *.txt", where=path, fix="check the path")
-        files += found
+    return list(chain.from_iterable(_files(path, "*.txt", "files") for path in _as_paths(paths)))
+
+
+def reference_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The reference files beside :func:`text_files`, in the same order; of a folder, its ``*.ref`` files."""
+    return list(chain.from_iterable(_files(path, "*.ref", "ref_files") for path in _as_paths(paths)))
+
+
+def _as_paths(paths: str | Path | Sequence[str | Path]) -> Iterator[Path]:
+    return map(resolve, [paths] if isinstance(paths, str | Path) else paths)
+
+
+def _files(path: Path, pattern: str, entry: str) -> list[Path]:
+    if path.suffix == ".json":
+        return _listed(path, entry)
+    found = sorted(path.glob(pattern)) if path.is_dir() else [path] * path.is_file()
+    if not found:
+        raise CourseError(f"no such text file, nor a folder with {pattern}", where=path, fix="check the path")
+    return found
+
+
+def _listed(path: Path, entry: str) -> list[Path]:
+    """The training files (or their references) that a list in the original's form names."""
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))["train"][f"train_{entry}"]
+        files = [Path(name) for name in names]
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise CourseError(
+            f"not a list of files ({type(problem).__name__}: {problem})",
+            where=path,
+            fix='{"train": {"train_files": ["a.txt"], "train_ref_files": ["a.ref"]}}',
+        ) from problem
+    files = [file if file.exists() else path.parent / file for file in files]  # names count from here, or from the list
+    if missing := [file for file in files if not file.is_file()]:
+        raise CourseError(f"no such file: {missing[0]}", where=path, fix="check the names in the list")
     return files
+
+
+@dataclass
+class BlockText:
+    """Lines to running text: ids and flags, a [SEP] after every line; travels to other processes.
+
+    ``continues`` is True where a token continues the word of the token before it: by its
+    reference if the word is Chinese, by WordPiece's own ``##`` if it is not.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    segmenter: Segmenter | None = None
+    match: Match = "segmentation"
+
+    def __call__(self, batch: Batch) -> Stream:
+        code = encoder(self.tokenizer)
+        tokens = code(batch.lines)
+        if batch.rows is None:
+            words = self.segmenter(batch.lines)
+            flags = continued_words(batch.lines, words, tokens, self.tokenizer, self.match)
+        else:
+            flags = _referenced(batch, tokens)
+        sizes = np.diff(tokens.borders)
+        ends = tokens.borders[1:][sizes > 0]  # a [SEP] after every line that has tokens
+        ids = np.insert(tokens.ids.astype(np.uint16), ends, self.tokenizer.sep_token_id)
+        return ids, np.insert(flags | code.is_piece[tokens.ids], ends, False)
+
+
+def _referenced(batch: Batch, tokens: Tokens) -> NDArray:
+    """References as a flag per token: [tokens]; refused if they cannot belong to these lines."""
+    sizes = np.fromiter(map(len, batch.rows), np.int64, len(batch.rows))
+    positions = np.fromiter(chain.from_iterable(batch.rows), np.int64, int(sizes.sum()))
+    beyond = positions > np.repeat(np.diff(tokens.borders), sizes)
+    places = np.where(beyond, 0, np.repeat(tokens.borders[:-1], sizes) + positions - 1)
+    chinese = IS_CJK[tokens.codes[tokens.starts]] if len(tokens.ids) else np.zeros(1, bool)
+    wrong = beyond | (positions < 2) | ~chinese[places] | ~chinese[places - 1]
+    if wrong.any():
+        at = int(np.flatnonzero(wrong)[0])
+        line = int(np.searchsorted(sizes.cumsum(), at, side="right"))
+        raise CourseError(
+            f"position {positions[at]} continues no Chinese word of {batch.lines[line][:30]!r}",
+            where=f"{batch.references}, line {batch.first + line}",
+            fix="these references are another text's (or tokenizer's): make them again with `minirbt references`",
+        )
+    flags = np.zeros(len(tokens.ids), bool)
+    flags[places] = True
+    return flags
+
+
+class Packer:
+    """Cuts running text into blocks: [CLS], ``length - 2`` tokens, [SEP]; keeps what does not fill one yet."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, length: int):
+        if length < 4:
+            raise CourseError(f"a block of {length} tokens holds no text", fix="a length of at least 4")
+        if len(tokenizer) > 2**16:
+            raise CourseError(f"a vocabulary of {len(tokenizer)} does not fit 16-bit ids")
+        self.length, self._frame = length, (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        self._rest: Stream = np.zeros(0, np.uint16), np.zeros(0, bool)
+
+    def add(self, stream: Stream) -> Stream:
+        """The blocks that are full now: two arrays of [blocks, length]."""
+        ids, flags = (np.concatenate(pair) for pair in zip(self._rest, stream, strict=True))
+        body = self.length - 2
+        full = len(ids) // body * body
+        self._rest = ids[full:], flags[full:]
+        return self._framed(ids[:full].reshape(-1, body), flags[:full].reshape(-1, body))
+
+    def rest(self) -> Stream:
+        """The last block, shorter than the others: two arrays of [1 or 0, its length]."""
+        ids, flags = self._rest
+        return self._framed(ids[None][: len(ids)], flags[None][: len(ids)])
+
+    def _framed(self, ids: NDArray, flags: NDArray) -> Stream:
+        framed = np.pad(ids, ((0, 0), (1, 1)))
+        framed[:, 0], framed[:, -1] = self._frame
+        return framed, np.pad(flags, ((0, 0), (1, 1)))
 
 
 def pack(
@@ -44,69 +176,30 @@ def pack(
     lines were one. Only the last block may be shorter. No token is lost, none comes twice.
 
     Args:
-        lines: lines with their references, as :func:`segmented_references` yields them.
-        tokenizer: a BERT tokenizer; ids must fit 16 bits.
+        lines: lines with their references.
+        tokenizer: a fast BERT tokenizer; ids must fit 16 bits.
         length: tokens in a block, [CLS] and [SEP] included.
+        batch: lines to work on at once.
 
     Yields:
-        ``{"input_ids": list[int], "continues": list[bool]}``, both as long as the block.
-        ``continues`` is True where a token continues the word of the token before it: by its
-        reference if the word is Chinese, by WordPiece's own ``##`` if it is not. A
-        word cut by a block's border goes on with True in the next block's first place.
-    """
-    if length < 4:
-        raise CourseError(f"a block of {length} tokens holds no text", fix="a length of at least 4")
-    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
-    body = length - 2
-    ids: list[int] = []
-    flags: list[bool] = []
-
-    def block(end: int) -> dict[str, list]:
-        return {"input_ids": [first, *ids[:end], last], "continues": [False, *flags[:end], False]}
-
-    pieces = {index for token, index in tokenizer.get_vocab().items() if token.startswith("##")}
-    lines = iter(lines)
-    while chunk := list(islice(lines, batch)):
-        encoded = tokenizer([text for text, _ in chunk], add_special_tokens=False, verbose=False)["input_ids"]
-        for tokens, (text, positions) in zip(encoded, chunk, strict=True):
-            if positions and positions[-1] > len(tokens):
-                raise CourseError(
-                    f"reference position {positions[-1]} lies beyond the {len(tokens)} tokens of {text[:30]!r}",
-                    fix="make the references again from this very text, with this tokenizer",
-                )
-            if tokens:
-                marked = set(positions)
-                ids += [*tokens, last]
-                flags += [*(place in marked or token in pieces for place, token in enumerate(tokens, 1)), False]
-            while len(ids) >= body:
-                yield block(body)
-                del ids[:body], flags[:body]
-    if ids:
-        yield block(len(ids))
-
-
-def referenced_lines(text_file: Path, reference_file: Path) -> Iterator[Referenced]:
-    """Lines of a text file with the references of another, in step.
+        ``{"input_ids": list[int], "continues": list[bool]}``, both as long as the block; see
+        :class:`BlockText` for ``continues``. A word cut by a block's border goes on with True in
+        the next block's first place.
 
     Raises:
-        CourseError: the two files do not have the same number of lines.
+        CourseError: too short a length, or references that are not these lines'.
     """
-    rows = read_references(reference_file)
-    for number, text in enumerate(read_lines(text_file), 1):
-        positions = next(rows, None)
-        if positions is None:
-            raise CourseError(
-                f"the references end after {number - 1} lines, and {text_file} goes on",
-                where=f"{reference_file}, line {number}",
-                fix="make them again from this text: minirbt references",
-            )
-        yield text, positions
-    if next(rows, None) is not None:
-        raise CourseError(
-            f"more references than {text_file} has lines ({number})",
-            where=f"{reference_file}, line {number + 1}",
-            fix="make them again from this text: minirbt references",
-        )
+    packer, work, lines, done = Packer(tokenizer, length), BlockText(tokenizer), iter(lines), 0
+    while chunk := list(islice(lines, batch)):
+        texts, rows = map(list, zip(*chunk, strict=True))
+        yield from _as_lists(packer.add(work(Batch(texts, rows, "references", done + 1))))
+        done += len(chunk)
+    yield from _as_lists(packer.rest())
+
+
+def _as_lists(blocks: Stream) -> Iterator[dict[str, list]]:
+    for ids, flags in zip(*(column.tolist() for column in blocks), strict=True):
+        yield {"input_ids": ids, "continues": flags}
 
 
 def build_blocks(
@@ -116,57 +209,131 @@ def build_blocks(
     *,
     length: int,
     segmenter: Segmenter | None = None,
-    references: Sequence[str | Path] | None = None,
+    references: str | Path | Sequence[str | Path] | None = None,
     match: Match = "segmentation",
     progress: bool = True,
+    processes: int | None = None,
 ) -> Dataset:
     """Make the blocks of text files and keep them on disk as Arrow.
 
     Args:
-        paths: text files or folders of them, one paragraph per line.
+        paths: text files, folders or lists of them (see :func:`text_files`), one paragraph per line.
         tokenizer: a fast BERT tokenizer.
         output: the folder to write, whole or not at all.
         length: tokens per block.
         segmenter: cuts words and makes the references on the way; or
-        references: reference files made before, one per text file.
+        references: reference files made before, one per text file (see :func:`reference_files`).
         match: how words become references, when a segmenter is given.
+        progress: show a bar (in bytes).
+        processes: how many work at it; None: as many as there are processors and work for.
 
     Returns:
         The blocks, memory-mapped: ``input_ids`` uint16 and ``continues`` bool.
 
     Raises:
-        CourseError: missing, empty or broken files, references out of step, no room on disk.
+        CourseError: missing, empty or broken files, references out of step or of another text, no room on disk.
     """
     files = text_files(paths)
-    if len(tokenizer) > 2**16:
-        raise CourseError(f"a vocabulary of {len(tokenizer)} does not fit 16-bit ids")
-    if references is not None and len(references) != len(files):
-        raise CourseError(
-            f"{len(references)} reference files for {len(files)} text files", fix="one for each, in order"
-        )
-    if references is None and segmenter is None:
+    made = None if references is None else reference_files(references)
+    if made is None and segmenter is None:
         raise CourseError("neither a segmenter nor references", fix="give one of the two")
-    total = sum(map(count_lines, files))
-
-    def lines() -> Iterator[Referenced]:
-        if references is None:
-            for file in files:
-                yield from segmented_references(read_lines(file), segmenter, tokenizer, match)
-        else:
-            for file, reference in zip(files, references, strict=True):
-                yield from referenced_lines(file, Path(reference))
-
-    def blocks() -> Iterator[dict[str, list]]:
-        bar = progress_bar(lines(), show=progress, total=total, desc="blocks", unit="line")
-        yield from pack(bar, tokenizer, length)
-
-    with atomic_folder(output) as folder, tempfile.TemporaryDirectory(dir=folder.parent) as cache:
-        _save(blocks, cache, folder)
+    if made is not None and len(made) != len(files):
+        raise CourseError(f"{len(made)} reference files for {len(files)} text files", fix="one for each, in order")
+    for file in files:
+        require_text(file)
+    size = sum(file.stat().st_size for file in files)
+    # With references at hand there is little to do but read and write.
+    shared_out = made is None and segmenter.several_processes
+    processes = processes or (useful_processes(size) if shared_out else 1)
+    work, packer = BlockText(tokenizer, None if made else segmenter, match), Packer(tokenizer, length)
+    with (
+        atomic_folder(output) as folder,
+        progress_bar(show=progress, total=size, desc="blocks", unit="B", unit_scale=True) as bar,
+        _Writer(folder) as writer,
+    ):
+        for batch, stream in in_step(work, _batches(files, made), processes):
+            writer.write(packer.add(stream))
+            bar.update(byte_size(batch.lines))
+        writer.write(packer.rest())
+        bar.update(size - bar.n)  # byte order marks and carriage returns
     return load_blocks(output)
 
 
+def _batches(files: list[Path], references: list[Path] | None) -> Iterator[Batch]:
+    for file, reference in zip(files, references or [None] * len(files), strict=True):
+        rows, done = None if reference is None else read_references(reference), 0
+        for lines in read_batches(file):
+            made = None if rows is None else list(islice(rows, len(lines)))
+            if made is not None and len(made) < len(lines):
+                end = done + len(made)
+                _refuse_step(f"the references end after {end} lines, and {file} goes on", reference, end + 1)
+            yield Batch(lines, made, str(reference), done + 1)
+            done += len(lines)
+        if rows is not None and next(rows, None) is not None:
+            _refuse_step(f"more references than {file} has lines ({done})", reference, done + 1)
+
+
+def _refuse_step(what: str, file: Path, line: int) -> None:
+    raise CourseError(
+        what,
+        where=f"{file}, line {line}",
+        fix="make them again from this text: minirbt references (the original's script drops blank lines)",
+    )
+
+
+class _Writer:
+    """Blocks to a folder as ``Dataset.save_to_disk`` leaves it, with a card that says how much there must be."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._blocks = folder, 0
+
+    def __enter__(self) -> "_Writer":
+        self._file = open(self._folder / DATA, "wb")
+        self._stream = pa.ipc.new_stream(self._file, FEATURES.arrow_schema)
+        return self
+
+    def write(self, blocks: Stream) -> None:
+        if rows := len(blocks[0]):
+            ends = pa.array(np.arange(rows + 1, dtype=np.int32) * blocks[0].shape[1])
+            columns = [pa.ListArray.from_arrays(ends, pa.array(column.ravel())) for column in blocks]
+            self._stream.write_batch(pa.record_batch(columns, schema=FEATURES.arrow_schema))
+            self._blocks += rows
+
+    def __exit__(self, kind: type | None, *_) -> None:
+        with self._file:
+            if kind is None:
+                self._stream.close()
+        if kind is None:
+            size = (self._folder / DATA).stat().st_size
+            DatasetInfo(features=FEATURES).write_to_directory(self._folder)
+            write_json(self._folder / "state.json", STATE | {"_fingerprint": uuid4().hex[:16]})
+            write_json(self._folder / CARD, {"blocks": self._blocks, "bytes": size})
+
+
+def load_blocks(folder: str | Path) -> Dataset:
+    """Blocks that :func:`build_blocks` left in a folder, memory-mapped.
+
+    Raises:
+        CourseError: no blocks there, or damaged ones.
+    """
+    folder = resolve(folder)
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise CourseError("no blocks in this folder", where=folder, fix="make them: minirbt pack") from problem
+    try:
+        blocks = load_from_disk(str(folder))
+        whole = blocks.features == FEATURES and card["blocks"] == len(blocks)
+        whole = whole and card["bytes"] == (folder / DATA).stat().st_size
+    except (OSError, ValueError, KeyError, TypeError):  # Arrow's errors are ValueErrors
+        whole = False
+    if not whole:
+        raise CourseError("damaged blocks", where=folder, fix="make them again: minirbt pack")
+    return blocks
+
+
 def cached_blocks(
-    paths: str | Path,
+    paths: str | Path | Sequence[str | Path],
     tokenizer: PreTrainedTokenizerBase,
     home: str | Path,
     *,
@@ -177,42 +344,34 @@ def cached_blocks(
 ) -> Dataset:
     """The blocks of a text, made once and kept as ``home/blocks-<fingerprint>``.
 
-    The fingerprint covers the files' content, the vocabulary and the settings: change one of
-    them, and new blocks are made beside the old. Arguments as :func:`build_blocks`, but the
-    segmenter is named, and loaded only when needed.
+    The fingerprint covers the content of the files and of the segmenter's folder, the vocabulary and
+    the settings: change one of them, and new blocks are made beside the old. Damaged ones are made
+    again, with a word about it. Arguments as :func:`build_blocks`, but the segmenter is named, and loaded only when
+    needed.
     """
-    digest = hashlib.sha256(repr((length, segmenter, match, sorted(tokenizer.get_vocab().items()))).encode())
-    for file in text_files(paths):
-        with open(file, "rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    folder = Path(home) / f"blocks-{digest.hexdigest()[:12]}"
+    folder = Path(home) / f"blocks-{_fingerprint(paths, tokenizer, length, segmenter, match)}"
     if folder.is_dir():
-        return load_blocks(folder)
+        try:
+            return load_blocks(folder)
+        except CourseError as problem:
+            print(f"{problem.where}: {problem.what}, made again")
     cutter = load_segmenter(segmenter)
     return build_blocks(paths, tokenizer, folder, length=length, segmenter=cutter, match=match, progress=progress)
 
 
-def _save(blocks: Callable[[], Iterator[dict]], cache: str, folder: Path) -> None:
-    disable_progress_bars()  # ours counts lines, theirs would count blocks beside it
-    try:
-        made = Dataset.from_generator(blocks, features=FEATURES, cache_dir=cache, fingerprint="blocks")
-        made.save_to_disk(folder)
-    except DatasetGenerationError as problem:
-        raise problem.__cause__ or problem from None
-    finally:
-        enable_progress_bars()
-
-
-def load_blocks(folder: str | Path) -> Dataset:
-    """Blocks that :func:`build_blocks` left in a folder, as tensors.
-
-    Raises:
-        CourseError: no blocks there.
-    """
-    try:
-        blocks = load_from_disk(str(resolve(folder)))
-    except (FileNotFoundError, ValueError) as problem:
-        raise CourseError("no blocks in this folder", where=folder, fix="make them: minirbt pack") from problem
-    if blocks.features != FEATURES:
-        raise CourseError(f"not blocks: the columns are {list(blocks.features)}", where=folder, fix="minirbt pack")
-    return blocks
+def _fingerprint(
+    paths: str | Path | Sequence[str | Path],
+    tokenizer: PreTrainedTokenizerBase,
+    length: int,
+    segmenter: str,
+    match: Match,
+) -> str:
+    vocabulary = tokenizer.backend_tokenizer.to_str()
+    digest = hashlib.sha256(repr((FORMAT, length, match, vocabulary)).encode())
+    cutter = resolve(segmenter)
+    own = sorted(file for file in cutter.iterdir() if file.is_file()) if cutter.is_dir() else []
+    digest.update(b"" if own else segmenter.encode())  # a hub id names its content, a folder does not
+    for file in [*own, *text_files(paths)]:
+        with open(file, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:12]

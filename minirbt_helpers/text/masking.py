@@ -4,17 +4,24 @@ Source: Devlin et al., "BERT" (2019) for the 80/10/10 rule; Cui et al., "Pre-Tra
 Word Masking for Chinese BERT" (2021) for words.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import get_worker_info
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
 
 IGNORED = -100  # the label of a position that is not to be predicted
 KEEP, RANDOM = 0.1, 0.1  # of the chosen tokens; the other 80% become [MASK]
+TICKETS = 2**20  # words are drawn in the order of random numbers below this
+
+Column = Sequence | NDArray | Tensor  # [batch, length], or rows of different lengths
 
 
 class WholeWordCollator:
@@ -25,11 +32,18 @@ class WholeWordCollator:
         mask_unit: ``"word"`` draws whole words, ``"token"`` single tokens (BERT's first way).
         probability: share of the tokens to choose. It is a budget: the tokens chosen in a block
             never exceed its rounded share, or one where that is 0.
-        seed: of the collator's own random numbers. Its state is in :attr:`generator`.
+        seed: of the collator's own random numbers; see :attr:`generator`.
+        rank: of this process among those that train together; None: as torchrun says.
 
-    Calling it with a list of blocks ``{"input_ids", "continues"}`` gives, each of shape [batch, length],
-    ``input_ids`` (int64, masked), ``attention_mask`` (int64) and ``labels`` (int64, -100 where
-    nothing is to be predicted).
+    Calling it with a list of blocks ``{"input_ids", "continues"}``, or with one such mapping whose
+    columns hold all rows (faster), gives, each of shape [batch, length], ``input_ids`` (int64,
+    masked), ``attention_mask`` (int64) and ``labels`` (int64, -100 where nothing is to be
+    predicted).
+
+    Attributes:
+        generator: gives each batch its seed, so its state is all there is to save. It starts from seed and rank;
+            in a worker of a DataLoader also from the worker's own seed, which torch
+            draws anew each epoch.
 
     Raises:
         CourseError: a tokenizer without [MASK], an unknown unit, an impossible probability.
@@ -41,6 +55,7 @@ class WholeWordCollator:
         mask_unit: Literal["word", "token"] = "word",
         probability: float = 0.15,
         seed: int = 0,
+        rank: int | None = None,
     ):
         if tokenizer.mask_token_id is None:
             raise CourseError("the tokenizer has no [MASK]", fix="use a BERT tokenizer")
@@ -48,67 +63,129 @@ class WholeWordCollator:
             raise CourseError(f"unknown mask_unit {mask_unit!r}", fix="'word' or 'token'")
         if not 0 < probability < 1:
             raise CourseError(f"a masking probability of {probability}", fix="a share between 0 and 1, such as 0.15")
-        self.mask_id, self.pad_id = tokenizer.mask_token_id, tokenizer.pad_token_id
-        self.special = torch.tensor(sorted(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}))
+        self.mask_id, self.pad_id = tokenizer.mask_token_id, tokenizer.pad_token_id or 0
         self.vocabulary = len(tokenizer)
+        self._text = np.ones(self.vocabulary, bool)  # by id: may it be masked?
+        self._text[list(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id})] = False
         self.mask_unit, self.probability = mask_unit, probability
-        self.generator = torch.Generator().manual_seed(seed)
+        self.seed, self.rank = seed, int(os.environ.get("RANK", 0)) if rank is None else rank
+        self.generator = torch.Generator().manual_seed(_mix(seed, self.rank))
+        self._worker: int | None = None
 
-    def __call__(self, blocks: Sequence[dict]) -> dict[str, Tensor]:
-        ids = _pad([block["input_ids"] for block in blocks], self.pad_id, torch.long)
-        continues = _pad([block["continues"] for block in blocks], False, torch.bool)
-        attention = _pad([[1] * len(block["input_ids"]) for block in blocks], 0, torch.long)
-        chosen = self.choose(ids, continues)
-        return {
-            "input_ids": self.replace(ids, chosen),
-            "attention_mask": attention,
-            "labels": ids.masked_fill(~chosen, IGNORED),
-        }
+    def __call__(self, blocks: Sequence[Mapping] | Mapping[str, Column]) -> dict[str, Tensor]:
+        many = not isinstance(blocks, Mapping)
+        ids, sizes = _pad([row["input_ids"] for row in blocks] if many else blocks["input_ids"], self.pad_id)
+        continues, _ = _pad([row["continues"] for row in blocks] if many else blocks["continues"], False)
+        inside = np.arange(ids.shape[1]) < sizes[:, None]  # [batch, length]: no padding
+        random = np.random.Generator(np.random.SFC64(self._next_seed()))
+        tickets = random.integers(TICKETS, size=ids.shape, dtype=np.uint32)
+        chosen = self.choose(ids, continues.astype(bool), inside, tickets)
+        labels, places = np.full(ids.shape, IGNORED, np.int64), np.flatnonzero(chosen)
+        asked = ids.ravel()[places]
+        labels.ravel()[places], ids.ravel()[places] = asked, self.replace(asked, random)
+        batch = {"input_ids": ids, "attention_mask": inside.astype(np.int64), "labels": labels}
+        return {name: torch.from_numpy(column) for name, column in batch.items()}
 
-    def choose(self, ids: Tensor, continues: Tensor) -> Tensor:
-        """Which tokens are to be predicted: bool, shape [batch, length], whole words only.
+    def choose(self, ids: NDArray, continues: NDArray, inside: NDArray, tickets: NDArray) -> NDArray[np.bool_]:
+        """Which tokens are to be predicted: [batch, length], whole words only.
 
-        Words are taken in random order as long as they fit into what is left of the budget.
+        Words are taken in the order of their tickets as long as they fit into what is left of the budget.
+
+        Args:
+            ids, continues, inside: [batch, length]; ``inside`` is False on padding.
+            tickets: a number below :data:`TICKETS` for every place, [batch, length]; a word's is
+                that of its first place, and of equal ones the left comes first.
         """
-        maskable = ~torch.isin(ids, self.special)  # [batch, length]
-        starts = maskable if self.mask_unit == "token" else maskable & ~(continues & _shift(maskable))
-        # Every token gets the number of its word; word 0 collects what is not maskable.
-        word = torch.where(maskable, starts.cumsum(1), 0)  # [batch, length]
-        size = torch.zeros_like(word).scatter_add_(1, word, torch.ones_like(word))  # [batch, word]
-        size[:, 0] = 0
-        budget = (maskable.sum(1) * self.probability).round().long().clamp(min=1)  # [batch]
-        order = torch.rand(size.shape, generator=self.generator).masked_fill(size == 0, 2.0).argsort(1)
-        taken = _fit(size.gather(1, order), budget)  # [batch, rank]
-        chosen_words = torch.zeros_like(taken).scatter_(1, order, taken)
-        return chosen_words.gather(1, word)
+        sizes = self.words(ids, continues, inside)
+        order = _order(np.where(sizes > 0, tickets, TICKETS - 1))  # [batch, rank]: places
+        budget = np.maximum(1, np.rint(sizes.sum(1) * self.probability).astype(np.int64))  # [batch]
+        length = ids.shape[1]
+        for ranks in (2 * budget.max(initial=0), length):  # the first words fill it, but for the rarest of rows
+            taken, left = _fit(np.take_along_axis(sizes, order[:, :ranks], 1), budget)
+            if not left.any():
+                break
+        rows, ranks = np.nonzero(taken)
+        firsts = rows * length + order[rows, ranks]
+        steps = np.zeros(ids.size + 1, np.int8)  # up where a word begins, down where it has ended
+        steps[firsts] += 1
+        steps[firsts + sizes.ravel()[firsts]] -= 1
+        return steps[:-1].cumsum(dtype=np.int8).astype(bool).reshape(ids.shape)
 
-    def replace(self, ids: Tensor, chosen: Tensor) -> Tensor:
-        """The input a model sees: 80% of the chosen tokens [MASK], 10% a random token, 10% as they were."""
-        dice = torch.rand(ids.shape, generator=self.generator)
-        random_ids = torch.randint(self.vocabulary, ids.shape, generator=self.generator)
-        masked = torch.where(dice < 1 - KEEP - RANDOM, self.mask_id, random_ids)
-        return torch.where(chosen & (dice < 1 - KEEP), masked, ids)
+    def words(self, ids: NDArray, continues: NDArray, inside: NDArray) -> NDArray[np.int64]:
+        """How many tokens the word has that begins at each place; 0 where none does: [batch, length]."""
+        text = self._text[ids] & inside  # [batch, length]
+        begins = text.copy()
+        if self.mask_unit == "word":
+            begins[:, 1:] &= ~(continues[:, 1:] & text[:, :-1])
+        # With the rows end to end, a word reaches to the next place that begins one or is no text, or begins a row.
+        borders = np.flatnonzero(begins | ~text)
+        sizes = np.zeros(ids.size, np.int64)
+        sizes[borders] = np.diff(borders, append=ids.size)
+        return sizes.reshape(ids.shape) * begins
+
+    def replace(self, ids: NDArray, random: np.random.Generator) -> NDArray:
+        """What a model sees of the chosen tokens, [chosen]: 80% [MASK], 10% a random token, 10% as they were."""
+        dice = random.random(ids.shape)
+        drawn = random.integers(self.vocabulary, size=ids.shape)
+        return np.where(dice < 1 - KEEP - RANDOM, self.mask_id, np.where(dice < 1 - KEEP, drawn, ids))
+
+    def _next_seed(self) -> int:
+        """The seed of the next batch; in a DataLoader's worker the generator first becomes that worker's own."""
+        worker = get_worker_info()
+        if worker is not None and worker.seed != self._worker:
+            self._worker = worker.seed
+            self.generator.manual_seed(_mix(self.seed, self.rank, worker.seed))
+        return int(torch.randint(2**62, (), generator=self.generator))
 
 
-def _pad(rows: Sequence[Sequence], value: object, dtype: torch.dtype) -> Tensor:
-    tensors = [torch.as_tensor(row, dtype=dtype) for row in rows]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
+def _mix(*numbers: int) -> int:
+    """One seed out of several numbers; other numbers give an unrelated one."""
+    return int(np.random.SeedSequence([number % 2**64 for number in numbers]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _shift(flags: Tensor) -> Tensor:
-    """Each position's left neighbour; False in the first place."""
-    return torch.nn.functional.pad(flags[:, :-1], (1, 0))
+def _pad(rows: Column, value: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows as one new array [batch, length], filled up with a value; and the size of each."""
+    if getattr(rows, "ndim", 0) == 2:
+        array = np.array(rows, np.int64)
+        return array, np.full(len(array), array.shape[1])
+    sizes = np.fromiter(map(len, rows), np.int64, len(rows))
+    flat = np.concatenate([_array(row) for row in rows]) if len(rows) else np.zeros(0)
+    padded = np.full((len(rows), sizes.max(initial=0)), value, np.int64)
+    padded[np.arange(padded.shape[1]) < sizes[:, None]] = flat
+    return padded, sizes
 
 
-def _fit(sizes: Tensor, budget: Tensor) -> Tensor:
-    """Take items in order while they fit: each pass takes all up to the first that is too big, and skips that."""
+def _array(row: Sequence | NDArray | Tensor) -> NDArray:
+    """A row as an array; truth values in a list go by way of bytes, which is four times as fast."""
+    flags = isinstance(row, list) and row and isinstance(row[0], bool)
+    return np.frombuffer(bytes(row), np.uint8) if flags else np.asarray(row)
+
+
+def _order(tickets: NDArray) -> NDArray[np.int64]:
+    """The places of each row by ascending ticket: [batch, length].
+
+    Ticket and place make one number: sorting numbers is ten times as fast as sorting places by their numbers.
+    """
+    length = tickets.shape[1]
+    bits = length.bit_length()
+    kind = np.uint32 if TICKETS << bits <= 2**32 else np.uint64
+    numbers = tickets.astype(kind) << kind(bits) | np.arange(length, dtype=kind)
+    return (np.sort(numbers, axis=1) & kind(2**bits - 1)).astype(np.int64)
+
+
+def _fit(sizes: NDArray, budget: NDArray) -> tuple[NDArray, NDArray]:
+    """Take items in order while they fit: each pass takes all up to the first that is too big, and skips that.
+
+    Returns:
+        Which are taken, [batch, rank], and what is left of the budget, [batch, 1].
+    """
     left, waiting = budget[:, None], sizes > 0
-    taken = torch.zeros_like(waiting)
+    taken = np.zeros_like(waiting)
     while True:
         waiting &= sizes <= left
         if not waiting.any():
-            return taken
+            return taken, left
         fits = waiting & ((sizes * waiting).cumsum(1) <= left)
         taken |= fits
         waiting &= ~fits
-        left = left - (sizes * fits).sum(1, keepdim=True)
+        left = left - (sizes * fits).sum(1, keepdims=True)

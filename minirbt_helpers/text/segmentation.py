@@ -4,17 +4,23 @@ Source: Che et al., "N-LTP: An Open-source Neural Language Technology Platform f
 (EMNLP 2021 demo), and the library `ltp` 4.2 that goes with it.
 """
 
+import inspect
 import json
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import CourseError
 from ..hub import fetch_model
 
-# An LTP folder's config names the Python callables it wants built: only these may be.
-TRUSTED_MODULES = ("ltp_core.", "transformers.")
-NEURAL_LIMIT = 500  # characters; LTP's own limit is 512 tokens, cut without a word
-SENTENCE_ENDS = "。！？；!?;"
+# An LTP folder's config names the Python callables it wants built: modules of these packages, and this function.
+TRUSTED_PACKAGES = ("ltp_core.", "transformers.")
+TRUSTED_FUNCTION = "ltp_core.models.utils.transformer.load_transformers"
+NEURAL_TOKENS = 510  # LTP's limit is 512 with [CLS] and [SEP]; what is beyond it is cut off without a word
+NEURAL_BATCH = 32
+CUTS = ("。！？；…!?;\n", "，、：,:", " \t\u3000")  # where a long line may be cut, the best places first
+
+Cutter = Callable[[list[str]], list[list[str]]]  # texts to their words
 
 
 def load_segmenter(name_or_path: str | Path, *, words: Sequence[str] = ()) -> "Segmenter":
@@ -22,30 +28,31 @@ def load_segmenter(name_or_path: str | Path, *, words: Sequence[str] = ()) -> "S
 
     Args:
         name_or_path: a folder with LTP's ``config.json``, or a hub id such as ``LTP/small``
-            (``LTP/small@revision`` for a fixed revision).
+            (``LTP/small@revision`` for a fixed revision). The config says whether it is the neural
+            model, which runs on a GPU where there is one, or the perceptron.
         words: words of your own that LTP should keep together.
 
     Returns:
         A :class:`Segmenter`.
 
     Raises:
-        CourseError: no such folder or model, a folder without a segmentation model, or a config
-            that wants to run code outside ``ltp_core`` and ``transformers``.
+        CourseError: no such folder or model, a folder without a segmentation model, a config that
+            wants to run code outside ``ltp_core`` and ``transformers``, or weights that hold code.
     """
     folder = fetch_model(name_or_path)
     config_file = folder / "config.json"
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+        neural = config.get("nerual", True)  # LTP's own spelling
+    except (OSError, ValueError, AttributeError) as problem:
         raise CourseError(
             f"not an LTP model ({problem})",
             where=config_file,
             fix="name a folder with LTP's config.json, or a hub id such as LTP/small",
         ) from problem
     refuse_foreign_code(config, config_file)
-    neural = config.get("nerual", True)  # LTP's own spelling
-    cut = _neural_cutter(folder, words) if neural else _perceptron_cutter(folder, config, words)
-    return Segmenter(cut, limit=NEURAL_LIMIT if neural else None)
+    cut, pieces = (_neural if neural else _perceptron)(folder, config, words)
+    return Segmenter(cut, pieces, several_processes=not neural, origin=(folder, tuple(words)))
 
 
 class Segmenter:
@@ -55,52 +62,102 @@ class Segmenter:
     checked for every text, since references are positions and one lost character moves them all.
 
     Args:
-        cut: the model behind it, ``list[str] -> list[list[str]]``; it never sees an empty text.
-        limit: most characters the model may be given at once; longer texts go in pieces that end
-            at sentence ends. None: no limit.
+        cut: the model behind it; it never sees an empty text.
+        pieces: parts of a text that the model may be given; None: it takes texts of any length.
+        several_processes: whether several copies in as many processes are faster than one.
+        origin: where :func:`load_segmenter` had it from, so that other processes can load it, too.
     """
 
-    def __init__(self, cut: Callable[[list[str]], list[list[str]]], limit: int | None = None):
-        self._cut, self._limit = cut, limit
+    def __init__(
+        self,
+        cut: Cutter,
+        pieces: Callable[[str], Iterator[str]] | None = None,
+        several_processes: bool = False,
+        origin: tuple[Path, tuple[str, ...]] | None = None,
+    ):
+        self._cut, self._pieces = cut, pieces or (lambda text: iter([text]))
+        self.several_processes, self._origin = several_processes, origin
 
     def __call__(self, texts: Sequence[str]) -> list[list[str]]:
         if isinstance(texts, str):
             raise CourseError("a Segmenter takes a list of texts, and got one text", fix="segmenter([text])[0]")
-        pieces = [(row, piece) for row, text in enumerate(texts) for piece in self._pieces(text)]
+        parts = [(row, part) for row, text in enumerate(texts) for part in self._pieces(text) if part.strip()]
         results: list[list[str]] = [[] for _ in texts]
-        if pieces:
-            for (row, piece), words in zip(pieces, self._cut([piece for _, piece in pieces]), strict=True):
-                words = [part for word in words for part in word.split()]  # LTP may leave blanks in a word
-                # What LTP drops (control characters, say) would shift positions: keep the piece whole instead.
-                results[row] += words if _bare("".join(words)) == _bare(piece) else piece.split()
+        if parts:
+            for (row, part), words in zip(parts, self._cut([part for _, part in parts]), strict=True):
+                results[row] += _words_of(part, words)
         return results
 
-    def _pieces(self, text: str) -> Iterator[str]:
-        limit = self._limit or len(text)
-        while text.strip():
-            end = len(text) if len(text) <= limit else _last_sentence_end(text, limit)
-            if piece := text[:end].strip():
-                yield piece
-            text = text[end:]
+    def __reduce__(self):
+        if self._origin is None:
+            raise pickle.PicklingError("a Segmenter travels to other processes only if load_segmenter made it")
+        return _reload, self._origin
 
 
-def _last_sentence_end(text: str, limit: int) -> int:
-    return max((text.rfind(mark, 0, limit) + 1 for mark in SENTENCE_ENDS), default=0) or limit
+def _reload(folder: Path, words: tuple[str, ...]) -> Segmenter:
+    return load_segmenter(folder, words=words)
 
 
-def _bare(text: str) -> str:
-    return "".join(text.split())
+def _words_of(text: str, words: Sequence[str]) -> list[str]:
+    """A model's words for a text, without spaces; letters that it dropped (NUL, say) become words of their own."""
+    letters = "".join(text.split())
+    if "".join(words) == letters:
+        return list(words)
+    words = [part for word in words for part in word.split()]  # LTP may leave spaces in a word: it ends there
+    if "".join(words) == letters:
+        return words
+    found, at = [], 0
+    for word in words:
+        place = letters.find(word, at)
+        if place < 0:
+            return text.split()  # not this text's words at all
+        found += [letters[at:place], word]
+        at = place + len(word)
+    return [word for word in [*found, letters[at:]] if word]
+
+
+def split_long(text: str, offsets: Callable[[str], list[tuple[int, int]]], limit: int) -> Iterator[str]:
+    """Cut a text into pieces of at most ``limit`` tokens, at sentence ends where there are any.
+
+    Args:
+        text: any text.
+        offsets: gives the characters [start, end) of each token of a text.
+        limit: most tokens of a piece; at least the tokens of a single character.
+
+    Yields:
+        Pieces that joined give the text.
+    """
+    spans = offsets(text)
+    first, at = 0, 0  # the next piece's first token and first character
+    while len(spans) - first > limit:
+        end = _last_cut(text, at, spans[first + limit][0])
+        yield from split_long(text[at:end], offsets, limit)  # alone, a piece of a word may have more tokens
+        at = end
+        while first < len(spans) and spans[first][0] < at:
+            first += 1
+    yield text[at:]
+
+
+def _last_cut(text: str, start: int, end: int) -> int:
+    """The last place in [start, end) after which a text is best cut; ``end`` if there is none."""
+    for marks in CUTS:
+        if cut := max((text.rfind(mark, start, end) for mark in marks), default=-1) + 1:
+            return cut
+    return end
 
 
 def refuse_foreign_code(config: object, where: Path) -> None:
-    """Refuse an LTP config that names a callable outside :data:`TRUSTED_MODULES`.
+    """Refuse an LTP config that names a callable it need not have.
+
+    Allowed are the neural modules of :data:`TRUSTED_PACKAGES`, by the package that *defines* them
+    (``transformers.file_utils.os.system`` is not transformers'), and :data:`TRUSTED_FUNCTION`.
 
     Raises:
         CourseError: with the name.
     """
     if isinstance(config, dict):
         target = config.get("_ltp_target_")
-        if target is not None and not str(target).startswith(TRUSTED_MODULES):
+        if target is not None and not _trusted(target):
             raise CourseError(
                 f"the config asks to import and run {target!r}",
                 where=where,
@@ -112,34 +169,88 @@ def refuse_foreign_code(config: object, where: Path) -> None:
             refuse_foreign_code(part, where)
 
 
-def _perceptron_cutter(folder: Path, config: dict, words: Sequence[str]) -> Callable[[list[str]], list[list[str]]]:
+def _trusted(target: object) -> bool:
+    if target == TRUSTED_FUNCTION:
+        return True
+    if not isinstance(target, str) or not target.startswith(TRUSTED_PACKAGES):
+        return False
+    from ltp_core.models.utils.instantiate import find_callable
+    from torch.nn import Module
+
+    try:
+        found = find_callable(target)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    return inspect.isclass(found) and issubclass(found, Module) and found.__module__.startswith(TRUSTED_PACKAGES)
+
+
+def _perceptron(folder: Path, config: dict, words: Sequence[str]) -> tuple[Cutter, None]:
     from ltp.legacy import LTP
 
-    file = folder / config.get("tasks", {}).get("cws", "")
+    file = folder / str(config.get("tasks", {}).get("cws", ""))
     if not file.is_file():
         raise CourseError(f"no segmentation model: {file.name or 'cws'} is missing", where=folder)
     model = LTP(cws=str(file))
     if words:
         model.add_words(list(words))
-    return lambda texts: model.pipeline(texts, tasks=["cws"]).cws
+    return lambda texts: model.pipeline(texts, tasks=["cws"]).cws, None
 
 
-def _neural_cutter(folder: Path, words: Sequence[str]) -> Callable[[list[str]], list[list[str]]]:
+def _neural(folder: Path, config: dict, words: Sequence[str]) -> tuple[Cutter, Callable[[str], Iterator[str]]]:
     import torch
-    from ltp import LTP
+    from ltp.nerual import LTP
+    from transformers import AutoTokenizer
 
-    model = LTP(str(folder))
-    if not hasattr(model.tokenizer, "batch_encode_plus"):  # gone in transformers 5, still called by LTP 4.2
-        model.tokenizer.batch_encode_plus = model.tokenizer.__call__
-    if torch.cuda.is_available():
-        model.to("cuda")
+    try:
+        model = LTP(config={**config, "model": _segmentation_alone(config["model"])})
+        model.tokenizer = tokenizer = AutoTokenizer.from_pretrained(folder, config=model.model.backbone.config)
+        _load_weights(model.model, folder)
+    except (KeyError, TypeError, ValueError, OSError, RuntimeError) as problem:
+        reason = str(problem).strip().splitlines()[:1]
+        raise CourseError(
+            f"not a neural LTP model ({type(problem).__name__}: {' '.join(reason)[:160]})", where=folder
+        ) from problem
+    if not hasattr(tokenizer, "batch_encode_plus"):  # gone in transformers 5, still called by LTP 4.2
+        tokenizer.batch_encode_plus = tokenizer.__call__
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     if words:
         model.add_words(list(words))
 
-    def cut(texts: list[str], batch: int = 32) -> list[list[str]]:
-        rows: list[list[str]] = []
-        for start in range(0, len(texts), batch):
-            rows += model.pipeline(texts[start : start + batch], tasks=["cws"]).cws
+    def cut(texts: list[str]) -> list[list[str]]:
+        rows: list[list[str]] = [[] for _ in texts]
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # little padding
+        for start in range(0, len(order), NEURAL_BATCH):
+            batch = order[start : start + NEURAL_BATCH]
+            for row, found in zip(batch, model.pipeline([texts[row] for row in batch], tasks=["cws"]).cws, strict=True):
+                rows[row] = found
         return rows
 
-    return cut
+    def offsets(text: str) -> list[tuple[int, int]]:
+        return tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
+
+    return cut, lambda text: split_long(text, offsets, NEURAL_TOKENS)
+
+
+def _segmentation_alone(model: dict) -> dict:
+    """The part of a neural LTP's config that cuts words: the other five tasks are not built."""
+    return {**model, **{part: {"cws": model[part]["cws"]} for part in ("processor", "heads")}}
+
+
+def _load_weights(model, folder: Path) -> None:
+    """Fill a module from ``model.safetensors`` or ``pytorch_model.bin``, never running code of the file's."""
+    import torch
+    from safetensors.torch import load_file
+
+    if (folder / "model.safetensors").is_file():
+        weights = load_file(folder / "model.safetensors")
+    else:
+        try:
+            weights = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as problem:
+            raise CourseError(
+                "the weights hold more than tensors, and loading them might run code",
+                where=folder / "pytorch_model.bin",
+                fix="use a model from a source you trust, or save its state dict as safetensors",
+            ) from problem
+    if missing := model.load_state_dict(weights, strict=False).missing_keys:  # other tasks' heads are left over
+        raise CourseError(f"weights are missing: {', '.join(missing[:3])} …", where=folder)

@@ -36,7 +36,7 @@ def batches(
     Every epoch goes through the blocks in a new order that depends on the seed alone; the batch of a
     step, masking included, depends on the seed and the step alone.
     """
-    total = len(blocks)
+    total, columns = len(blocks), blocks.with_format("numpy")
     epoch, order = -1, torch.empty(0)
     for step in range(first, last):
         picked = []
@@ -46,13 +46,7 @@ def batches(
                 order = torch.randperm(total, generator=torch.Generator().manual_seed(step_seed(seed, -1 - epoch)))
             picked.append(int(order[place % total]))
         collator.generator.manual_seed(step_seed(seed, step))
-        rows = blocks[picked]
-        yield collator(
-            [
-                {"input_ids": ids, "continues": flags}
-                for ids, flags in zip(rows["input_ids"], rows["continues"], strict=True)
-            ]
-        )
+        yield collator(columns[picked])
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
