@@ -152,12 +152,17 @@ def pretrain(
 ) -> None:
     """Train a model to fill in masked words, without a teacher."""
     from .models import find_architecture
+    from .training import join_world
     from .training import pretrain as run
 
-    lesson = _lesson(recipe)
+    lesson, world = _lesson(recipe), join_world()
     family = find_architecture(architecture)
     start = model or family.random_model(recipe.scale, len(lesson.tokenizer), recipe.seed)
-    _report(run(recipe, start, blocks=lesson.blocks, heldout=lesson.heldout, tokenizer=lesson.tokenizer, output=output))
+    with world.first_before_others():
+        texts = {"blocks": lesson.blocks, "heldout": lesson.heldout}
+    done = run(recipe, start, **texts, tokenizer=lesson.tokenizer, output=output)
+    if world.first:
+        _report(done)
 
 
 @app.command()
@@ -173,22 +178,20 @@ def distill(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="folder for the student; default runs/<scale>/<stage>")] = None,
 ) -> None:
-    """Distil one stage; run it again to go on after an interruption."""
+    """Distil one stage; run it again to go on after an interruption. On many GPUs: torchrun -m minirbt_helpers …"""
     from .text import load_blocks
     from .training import distill as run
+    from .training import join_world
 
-    lesson = _lesson(recipe)
-    _report(
-        run(
-            recipe,
-            stage,
-            blocks=load_blocks(blocks) if blocks else lesson.blocks,
-            heldout=load_blocks(heldout_blocks) if heldout_blocks else lesson.heldout,
-            teacher=from_teacher,
-            student=student_weights,
-            output=output,
-        )
-    )
+    lesson, world = _lesson(recipe), join_world()
+    with world.first_before_others():  # the first process makes the blocks, the others find them
+        texts = {
+            "blocks": load_blocks(blocks) if blocks else lesson.blocks,
+            "heldout": load_blocks(heldout_blocks) if heldout_blocks else lesson.heldout,
+        }
+    done = run(recipe, stage, **texts, teacher=from_teacher, student=student_weights, output=output)
+    if world.first:
+        _report(done)
 
 
 @app.command()

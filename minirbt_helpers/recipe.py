@@ -4,13 +4,30 @@
 every width and with few steps, and names each departure.
 """
 
+import json
 from collections.abc import Mapping
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import CourseError
 from .workspace import default_runs
+
+
+def _read_matches(given: object) -> object:
+    """JSON text, or a file of it, as a command line gives it; anything else as it is."""
+    if not isinstance(given, str):
+        return given
+    if given.lstrip().startswith("["):
+        return json.loads(given)
+    file = Path(given).expanduser()
+    if not file.is_file():
+        raise ValueError("neither a JSON list nor a file that exists")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+Matches = Annotated[list[dict], BeforeValidator(_read_matches)]
 
 
 class Recipe(BaseModel):
@@ -50,6 +67,15 @@ class Recipe(BaseModel):
     hard_label_weight: float = Field(description="weight of the plain MLM loss", ge=0)
     project_equal_widths: bool = Field(description="a projection also where teacher and student are equally wide")
     inherit_embeddings: bool = Field(description="a random student's embeddings start from its teacher's")
+    matches: Matches | None = Field(
+        default=None,
+        description="TextBrewer's intermediate_matches, as JSON or a .json file; None: evenly spread hidden states",
+    )
+
+    precision: Literal["fp32", "bf16", "fp16"] = Field(description="number format of the forward and backward pass")
+    compile: bool = Field(default=False, description="torch.compile for the two models; pays in long runs on a GPU")
+    workers: int = Field(ge=0, description="processes that prepare batches; 0: the training process itself")
+    tensorboard: bool = Field(default=False, description="write the metrics for TensorBoard, too")
 
     evaluate_every: int = Field(ge=1, description="steps between two looks at held-out text")
     checkpoint_every: int = Field(ge=1, description="steps between two checkpoints")
@@ -78,6 +104,8 @@ SCALES: dict[str, dict] = {
         hard_label_weight=0.0,
         project_equal_widths=True,
         inherit_embeddings=False,
+        precision="bf16",
+        workers=4,
         evaluate_every=1000,
         checkpoint_every=1000,
         epochs=3,
@@ -99,6 +127,8 @@ SCALES: dict[str, dict] = {
         hard_label_weight=1.0,
         project_equal_widths=False,
         inherit_embeddings=True,
+        precision="fp32",
+        workers=0,
         evaluate_every=20,
         checkpoint_every=20,
         epochs=3,

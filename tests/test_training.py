@@ -6,11 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from copy import deepcopy
 
 import pytest
 import torch
-from textbrewer import DistillationConfig, GeneralDistiller, TrainingConfig
 from transformers import BertModel, BertTokenizer
 
 from minirbt_helpers.errors import CourseError
@@ -18,13 +16,10 @@ from minirbt_helpers.models import ARCHITECTURES, load_model, take_layers
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.text import WholeWordCollator
 from minirbt_helpers.training import Distiller, distill, held_out, hidden_matches, layer_pairs, pretrain
+from minirbt_helpers.training.batches import Batches
 from minirbt_helpers.training.checkpoints import checkpoints
-from minirbt_helpers.training.loop import batches, learning_rate
+from minirbt_helpers.training.loop import learning_rate
 from minirbt_helpers.training.optimizers import orthogonal
-
-
-def batch_of(blocks, tokenizer) -> dict:
-    return WholeWordCollator(tokenizer)([blocks[index] for index in range(8)])
 
 
 def random_student(tokenizer, seed: int = 0):
@@ -53,63 +48,6 @@ def test_full_scale_matches_are_the_published_ones():
     }  # fmt: skip
 
 
-def stock_losses(teacher, student, recipe, projections, batch):
-    """The same losses by TextBrewer as it comes: full logits, and a mask."""
-    adapt = lambda batch, outputs: {  # noqa: E731
-        "logits": outputs.logits,
-        "logits_mask": batch["labels"] != -100,
-        "hidden": outputs.hidden_states,
-        "losses": outputs.loss,
-    }
-    config = DistillationConfig(
-        temperature=recipe.temperature,
-        kd_loss_weight=recipe.temperature**2 if recipe.temperature_squared else 1,
-        hard_label_weight=recipe.hard_label_weight,
-        intermediate_matches=hidden_matches(teacher.config, student.config, recipe),
-    )
-    stock = GeneralDistiller(TrainingConfig(device="cpu", output_dir="."), config, teacher, student, adapt, adapt)
-    for theirs, ours in zip([p for p in stock.projs if p], projections, strict=True):
-        theirs.load_state_dict(ours.state_dict())
-    total, parts = stock.train_on_batch(batch, {"output_hidden_states": True})
-    return total, parts, stock
-
-
-@pytest.mark.parametrize("scale", ["sample", "full"])
-def test_loss_and_gradients_equal_textbrewers(teacher, tokenizer, blocks, scale):
-    names = ("temperature_squared", "hard_label_weight", "project_equal_widths")
-    recipe = load_recipe("sample", **{name: getattr(load_recipe(scale), name) for name in names})
-    student = random_student(tokenizer).eval()
-    twin = deepcopy(student)
-    batch = batch_of(blocks, tokenizer)
-    distiller = Distiller(teacher, student, recipe)
-    total, parts = distiller.losses(batch)
-    stock_total, stock_parts, stock = stock_losses(teacher, twin, recipe, distiller.projections, batch)
-    torch.testing.assert_close(total, stock_total, rtol=1e-6, atol=0)
-    torch.testing.assert_close(parts["kd"], stock_parts["unweighted_kd_loss"], rtol=1e-6, atol=0)
-    torch.testing.assert_close(
-        parts["hidden 12-6"], stock_parts["unweighted_hidden_hidden_mse_6_12"], rtol=1e-6, atol=0
-    )
-    total.backward()
-    stock_total.backward()
-    for (name, ours), theirs in zip(student.named_parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7, msg=name)
-    for ours, theirs in zip(distiller.projections, [p for p in stock.projs if p], strict=True):
-        torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-7)
-
-
-def test_micro_batches_add_up_to_the_batch(teacher, tokenizer, blocks, recipe):
-    """Two half batches give the loss of the whole, but for their unequal numbers of masked tokens."""
-    weights = []
-    for micro in (2, 4):
-        run = recipe.model_copy(update={"micro_batch": micro, "steps": 1, "output_dir": f"{recipe.output_dir}/{micro}"})
-        student = ARCHITECTURES["MiniRBT-H256"].random_model(
-            "sample", len(tokenizer), 0, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
-        )
-        same = blocks.select(range(8))
-        weights.append(distill(run, "student", blocks=same, heldout=same, teacher=teacher, student=student).metrics[-1])
-    assert weights[0]["loss"] == pytest.approx(weights[1]["loss"], rel=0.02)
-
-
 # --- the loop -------------------------------------------------------------------------------------------------------
 
 
@@ -122,9 +60,9 @@ def test_schedule_rises_then_falls_to_zero():
 
 def test_every_epoch_sees_every_block_once(blocks, tokenizer):
     few = blocks.select(range(12))
-    collator = WholeWordCollator(tokenizer)
+    shuffled = Batches(load_recipe("sample", batch_size=4, micro_batch=2), few, WholeWordCollator(tokenizer))
     seen = []
-    for batch in batches(few, collator, 4, seed=0, first=0, last=6):
+    for batch in map(shuffled.__getitem__, range(12)):
         whole = torch.where(batch["labels"] != -100, batch["labels"], batch["input_ids"])
         seen += [tuple(row[row != 0].tolist()) for row in whole]
     truth = sorted(tuple(row["input_ids"]) for row in few)
@@ -148,10 +86,10 @@ def test_an_interrupted_run_ends_with_the_same_weights(teacher, tokenizer, block
     real = Distiller.losses
     calls = iter(range(100))
 
-    def failing(self, batch):
+    def failing(self, *arguments):
         if next(calls) == 7:  # in the middle of step 4
             raise Break
-        return real(self, batch)
+        return real(self, *arguments)
 
     Distiller.losses = failing
     try:

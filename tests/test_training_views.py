@@ -134,3 +134,32 @@ def test_loss_curves_show_every_loss_of_every_run():
 
 def test_loss_curves_without_hidden_matches_have_one_row():
     assert len(insight.loss_curves({"student": metrics([])}).axes) == 4
+
+
+def test_curves_grow_in_one_place_while_a_run_trains(monkeypatch):
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    InteractiveShell.instance()
+    watch, rows = insight.LiveCurves("student"), metrics([(0, 0), (2, 1)], steps=4)
+    monkeypatch.setenv("MINIRBT_HEADLESS", "1")
+    with capture_output() as shown:
+        watch(rows)
+    assert not shown.outputs
+    monkeypatch.setenv("MINIRBT_HEADLESS", "0")
+    with capture_output() as shown:
+        for end in (1, 3, 5):
+            watch(rows[:end])
+    assert len(shown.outputs) == 3
+    assert not plt.get_fignums(), "a figure left open is shown twice"
+
+
+def test_match_figure_shows_the_states_it_is_given():
+    draws = torch.Generator().manual_seed(0)
+    student, projected, teacher = (torch.randn(3, width, generator=draws) for width in (4, 6, 6))
+    axes = insight.match_figure(student, projected, teacher, ["a", "b", "c"]).axes
+    drawn = [torch.as_tensor(axis.images[0].get_array().data) for axis in axes]
+    for shown, truth in zip(drawn, [student, projected, teacher, (projected - teacher) ** 2], strict=True):
+        torch.testing.assert_close(shown.float(), truth)
+    assert f"{((projected - teacher) ** 2).mean():.2f}" in axes[3].get_title()
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "b", "c"]

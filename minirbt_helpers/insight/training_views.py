@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -14,6 +15,7 @@ from transformers import BertConfig, PreTrainedTokenizerBase
 
 from ..models import Architecture
 from ..models.architectures import Scale
+from ..workspace import headless
 from .figures import PALETTE
 
 Rows = Sequence[Mapping[str, float]]  # metrics of a run, one row per step
@@ -256,3 +258,53 @@ def _curve(axis: Axes, rows: Rows, key: str, colour: str, name: str) -> None:
     dots = [row[seen] for row in measured]
     style = "o-" if key == seen else "o"
     axis.plot([row["step"] for row in measured], dots, style, color=colour, markersize=4, markeredgecolor="white")
+
+
+class LiveCurves:
+    """Curves that grow while a run trains, below the cell that started it (notebook 04).
+
+    Hand it to :func:`~minirbt_helpers.training.distill` as ``watch``: it redraws one picture at every
+    evaluation. Headless it draws nothing; the finished curves are a matter of :func:`loss_curves`.
+
+    Args:
+        name: of the run; begins with a key of the palette to take its colour.
+    """
+
+    def __init__(self, name: str):
+        self.name, self._shown = name, None
+
+    def __call__(self, rows: Rows) -> None:
+        if headless():
+            return
+        figure = loss_curves({self.name: rows})
+        plt.close(figure)  # or the notebook would show it once more
+        if self._shown is None:
+            self._shown = display(figure, display_id=True)
+        else:
+            self._shown.update(figure)
+
+
+def match_figure(student: Tensor, projected: Tensor, teacher: Tensor, tokens: Sequence[str]) -> Figure:
+    """One hidden-state match: what the student thinks, projected, and what the teacher thinks (notebook 04).
+
+    Args:
+        student: its states of one text, [tokens, student's width].
+        projected: the same after the projection, [tokens, teacher's width].
+        teacher: the teacher's states, [tokens, teacher's width].
+        tokens: names of the rows.
+    """
+    gap = (projected - teacher).square()  # [tokens, teacher's width]
+    panels = {
+        "student": student, "→ projection →": projected, "teacher": teacher,
+        f"squared difference, mean {gap.mean():.2f}": gap,
+    }  # fmt: skip
+    widths = [states.shape[1] for states in panels.values()]
+    figure, axes = plt.subplots(1, 4, figsize=(13, 0.8 + 0.28 * len(tokens)), width_ratios=widths, sharey=True)
+    reach = teacher.abs().quantile(0.99).item()
+    for axis, (title, states) in zip(axes, panels.items(), strict=True):
+        signed = states is not gap
+        colours = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach} if signed else {"cmap": "Greys", "vmax": reach**2}
+        axis.imshow(states, aspect="auto", interpolation="nearest", **colours)
+        axis.set(title=title, xlabel=f"{states.shape[1]} numbers", xticks=[])
+    axes[0].set_yticks(range(len(tokens)), tokens)
+    return figure

@@ -38,7 +38,8 @@ class WholeWordCollator:
     Calling it with a list of blocks ``{"input_ids", "continues"}``, or with one such mapping whose
     columns hold all rows (faster), gives, each of shape [batch, length], ``input_ids`` (int64,
     masked), ``attention_mask`` (int64) and ``labels`` (int64, -100 where nothing is to be
-    predicted).
+    predicted). With a ``seed`` the batch is masked by that, whatever came before; without one, by the
+    generator.
 
     Attributes:
         generator: gives each batch its seed, so its state is all there is to save. It starts from seed and rank;
@@ -72,12 +73,12 @@ class WholeWordCollator:
         self.generator = torch.Generator().manual_seed(_mix(seed, self.rank))
         self._worker: int | None = None
 
-    def __call__(self, blocks: Sequence[Mapping] | Mapping[str, Column]) -> dict[str, Tensor]:
+    def __call__(self, blocks: Sequence[Mapping] | Mapping[str, Column], seed: int | None = None) -> dict[str, Tensor]:
         many = not isinstance(blocks, Mapping)
         ids, sizes = _pad([row["input_ids"] for row in blocks] if many else blocks["input_ids"], self.pad_id)
         continues, _ = _pad([row["continues"] for row in blocks] if many else blocks["continues"], False)
         inside = np.arange(ids.shape[1]) < sizes[:, None]  # [batch, length]: no padding
-        random = np.random.Generator(np.random.SFC64(self._next_seed()))
+        random = np.random.Generator(np.random.SFC64(self._next_seed() if seed is None else seed))
         tickets = random.integers(TICKETS, size=ids.shape, dtype=np.uint32)
         chosen = self.choose(ids, continues.astype(bool), inside, tickets)
         labels, places = np.full(ids.shape, IGNORED, np.int64), np.flatnonzero(chosen)

@@ -5,10 +5,12 @@ Yang et al., "TextBrewer" (ACL 2020 demo).
 """
 
 import warnings
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from datasets import Dataset
 from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
@@ -17,9 +19,12 @@ from ..errors import CourseError
 from ..models import Architecture, find_architecture, inherit_embeddings, load_model, load_tokenizer, take_layers
 from ..recipe import Recipe
 from ..text import WholeWordCollator
+from .attention import fast_on_cpu
+from .batches import Batches
 from .evaluation import MaskedPositions, held_out
-from .loop import Losses, train
-from .matches import hidden_matches
+from .loop import Losses, Watch, train
+from .machine import DTYPES, autocast, join_world
+from .matches import check_matches, hidden_matches
 from .runs import identity, open_run, run_folder
 
 with warnings.catch_warnings():  # TextBrewer compares strings with `is`
@@ -62,49 +67,141 @@ class Distiller(GeneralDistiller):
     """TextBrewer's distiller, with the MLM head on masked positions only.
 
     The loss is TextBrewer's own: the KD cross-entropy at ``temperature`` over the masked positions,
-    plus the matches of ``hidden_matches``, plus the plain MLM loss where it has a weight.
+    plus the matches (``recipe.matches``, or those of ``hidden_matches``), plus the plain MLM loss
+    where it has a weight. A loss without a weight is not computed.
 
     Args:
         teacher, student: masked language models with one vocabulary.
-        recipe: weights and temperature.
+        recipe: weights, temperature, matches and number format.
 
     Attributes:
         projections: the trained projections of the matches, an ``nn.ModuleList``.
+
+    Raises:
+        CourseError: nothing to learn from, or matches that do not fit the models.
     """
 
     def __init__(self, teacher: BertForMaskedLM, student: BertForMaskedLM, recipe: Recipe):
+        matches = recipe.matches
+        if matches is None:
+            matches = hidden_matches(teacher.config, student.config, recipe)
+        check_matches(matches, teacher.config, student.config)
+        hard, soft = bool(recipe.hard_label_weight), bool(recipe.kd_weight)
+        if not (matches or hard or soft):
+            raise CourseError("nothing to learn from: every loss has weight 0", fix="give one of them a weight")
+        attentions = any(match["feature"] == "attention" for match in matches)
+        if attentions:  # only eager attention hands its matrices on
+            for model in (teacher, student):
+                model.set_attn_implementation("eager")
         config = DistillationConfig(
             temperature=recipe.temperature,
             kd_loss_weight=recipe.kd_weight * (recipe.temperature**2 if recipe.temperature_squared else 1),
             hard_label_weight=recipe.hard_label_weight,
-            intermediate_matches=hidden_matches(teacher.config, student.config, recipe),
+            intermediate_matches=deepcopy(matches),  # TextBrewer appends to them
         )
-        device = next(student.parameters()).device
-        hard = bool(recipe.hard_label_weight)
+        device = student.device
         super().__init__(
             TrainingConfig(device=device, output_dir="."),
             config,
-            MaskedPositions(teacher),
-            MaskedPositions(student),
-            adaptor_T=adaptor(hard=False),
-            adaptor_S=adaptor(hard=hard),
+            MaskedPositions(teacher, soft, attentions),
+            MaskedPositions(student, soft or hard, attentions),
+            adaptor_T=self.teaching if soft else self.states,
+            adaptor_S=self.answer,
         )
+        self.recipe, self.hard, self.soft = recipe, hard, soft
+        self.kd_loss = self.soft_loss
         self.projections = nn.ModuleList(projection for projection in self.projs if projection is not None)
+        self.per_masked: Tensor | float | None = None
 
-    def losses(self, batch: dict[str, Tensor]) -> Losses:
-        """The total loss of a masked batch, and its parts by short names (``kd``, ``hidden 2-1``, ``mlm``)."""
-        total, parts = self.train_on_batch(batch, {})
+    def losses(self, batch: dict[str, Tensor], per_masked: Tensor | float | None = None) -> Losses:
+        """The total loss of a masked batch, and its parts by short names (``kd``, ``hidden 2-1``, ``mlm``).
+
+        Args:
+            batch: what the collator makes, on the models' device.
+            per_masked: weight of one masked position in ``kd`` and ``mlm``; None: one over their number,
+                which makes the loss a mean. A micro-batch gets its share of the whole batch's mean.
+        """
+        self.per_masked = per_masked
+        total, parts = self.train_on_batch({"teacher": batch, "student": batch, "teacher_cache": self.teach(batch)}, {})
         return total, {short_name(name): value for name, value in parts.items()}
 
+    @torch.no_grad()
+    def teach(self, batch: dict[str, Tensor]) -> dict:
+        """The frozen teacher's outputs, in the format its weights have."""
+        return self.model_T(**batch)
 
-def adaptor(hard: bool):
-    """TextBrewer's adaptor: picks what the losses need from the outputs of :class:`MaskedPositions`."""
+    def train_on_batch(self, batch: dict, args: dict) -> Losses:
+        """TextBrewer's, in the recipe's number format."""
+        with autocast(self.recipe, self.t_config.device):
+            return super().train_on_batch(batch, args)
 
-    def adapt(batch: dict[str, Tensor], outputs: dict) -> dict:
-        picked = {"logits": outputs["logits"], "hidden": outputs["hidden_states"]}
-        return picked | ({"losses": outputs["loss"]} if hard else {})
+    def states(self, batch: dict[str, Tensor], outputs: dict) -> dict:
+        """TextBrewer's adaptor: what the matches need from the outputs of :class:`MaskedPositions`."""
+        return {"hidden": outputs["hidden_states"], "attention": outputs["attentions"]}
 
-    return adapt
+    def teaching(self, batch: dict[str, Tensor], outputs: dict) -> dict:
+        """The adaptor of a teacher whose predictions are learned, too."""
+        return self.states(batch, outputs) | {"logits": outputs["logits"]}
+
+    def answer(self, batch: dict[str, Tensor], outputs: dict) -> dict:
+        """The student's adaptor: what the losses that have a weight need."""
+        picked = self.states(batch, outputs)
+        if self.soft:
+            picked["logits"] = outputs["logits"]
+        if self.hard:
+            loss = F.cross_entropy(outputs["logits"].float(), outputs["labels"], reduction="sum")
+            picked["losses"] = loss * self.weight_of(outputs["logits"])
+        return picked
+
+    def soft_loss(self, student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+        """TextBrewer's ``kd_ce_loss`` of logits [masked, vocabulary], computed in float32."""
+        loss = SoftCrossEntropy.apply(student_logits.float(), teacher_logits.float(), temperature)
+        return loss * self.weight_of(student_logits)
+
+    def weight_of(self, logits: Tensor) -> Tensor | float:
+        """The weight of each masked position of logits [masked, vocabulary]."""
+        if self.per_masked is not None:
+            return self.per_masked
+        if not len(logits):
+            raise CourseError("no position of this batch is masked", fix="mask it with a WholeWordCollator")
+        return 1 / len(logits)
+
+
+class SoftCrossEntropy(torch.autograd.Function):
+    """Sum over rows of the cross-entropy between teacher's and student's softened predictions.
+
+    Its gradient, ``(q - p) / temperature``, is made in the forward pass, so that one array of the
+    logits' size is kept and not four.
+    """
+
+    @staticmethod
+    def forward(ctx, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        log_q = (student / temperature).log_softmax(-1)  # [rows, vocabulary]
+        p = (teacher / temperature).softmax(-1)
+        loss = -(p * log_q).sum()
+        ctx.save_for_backward(log_q.exp_().sub_(p).div_(temperature))
+        return loss
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.saved_tensors[0] * gradient, None, None
+
+
+class Lesson(nn.Module):
+    """What a distillation trains, student and projections, in one module, so that DDP sees all of it.
+
+    The teacher is not part of it: it has no gradients to share.
+    """
+
+    def __init__(self, distiller: Distiller, student: BertForMaskedLM):
+        super().__init__()
+        self.student, self.projections = student, distiller.projections
+        self.predicts = distiller.soft or distiller.hard  # else the MLM head is not trained
+        self._losses = distiller.losses
+
+    def forward(self, batch: dict[str, Tensor], per_masked: Tensor | float | None = None) -> Losses:
+        """The losses of a batch, as :meth:`Distiller.losses`."""
+        return self._losses(batch, per_masked)
 
 
 def short_name(name: str) -> str:
@@ -112,10 +209,12 @@ def short_name(name: str) -> str:
 
     The first number is the teacher's layer, the second the student's, as in the published tables.
     """
-    if name.startswith("unweighted_hidden_hidden_mse_"):
-        ours, theirs = name.rsplit("_", 2)[1:]
-        return f"hidden {theirs}-{ours}"
-    return {"unweighted_kd_loss": "kd", "unweighted_hard_label_loss": "mlm"}.get(name, name)
+    known = {"unweighted_kd_loss": "kd", "unweighted_hard_label_loss": "mlm"}
+    if name in known:
+        return known[name]
+    match, ours, theirs = name.removeprefix("unweighted_").rsplit("_", 2)
+    match = match.replace("hidden_hidden_mse", "hidden").replace("attention_attention", "attention")
+    return f"{match.replace('_', ' ')} {theirs}-{ours}"
 
 
 def distill(
@@ -129,21 +228,24 @@ def distill(
     tokenizer: PreTrainedTokenizerBase | None = None,
     output: str | Path | None = None,
     progress: bool = True,
+    watch: Watch | None = None,
 ) -> Distilled:
     """Distil one stage.
 
     A finished run of the same recipe is loaded, not repeated; an unfinished one goes on; one of
-    another recipe is moved aside (``student-1``, ``student-2`` …), so nothing is lost.
+    another recipe is moved aside (``student-1``, ``student-2`` …), so nothing is lost. Under
+    ``torchrun`` the processes share every batch.
 
     Args:
         recipe: all settings.
         stage: one of :data:`STAGES`.
         blocks, heldout: what to train on and what to measure on (:func:`minirbt_helpers.text.build_blocks`).
-        teacher: a model or folder; None: the recipe's teacher, or the result of the stage before.
-        student: weights to start from; None: as the stage says.
+        teacher: a model (it is not changed) or folder; None: the recipe's teacher, or the result of the stage before.
+        student: weights to start from (a model is trained in place); None: as the stage says.
         tokenizer: None: the one beside the recipe's teacher.
         output: folder of the result; None: ``runs/<scale>/<stage>``.
         progress: show progress bars.
+        watch: called with all rows of metrics at every evaluation (``insight.LiveCurves``).
 
     Returns:
         The student (eval mode), its folder, and one row of losses per step.
@@ -153,36 +255,47 @@ def distill(
     """
     if stage not in STAGES:
         raise CourseError(f"unknown stage {stage!r}", fix=f"one of {', '.join(map(repr, STAGES))}")
+    world = join_world()
     tokenizer = tokenizer or load_tokenizer(recipe.teacher)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher_model = _teacher(recipe, STAGES[stage], teacher)
     check_vocabulary(teacher_model, tokenizer)
     architecture = find_architecture(getattr(recipe, STAGES[stage].student))
     student_model = _student(recipe, STAGES[stage], student, teacher_model, architecture)
-    teacher_model.to(device).eval().requires_grad_(False)
-    student_model.to(device).train()
+    details = {"architecture": architecture.name, "teacher": identity(teacher_model), "start": identity(student_model)}
+    student_model.to(world.device).train()
+    teacher_model = _frozen(teacher_model, teacher_model is teacher, recipe, world.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)  # the projections' random start
         distiller = Distiller(teacher_model, student_model, recipe)
-    collator = WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability)
     folder = Path(output) if output else run_folder(recipe, stage)
-    details = {"architecture": architecture.name, "teacher": identity(teacher_model), "start": identity(student_model)}
-    with open_run(folder, recipe, stage, details | {"blocks": len(blocks)}) as run:
+    with open_run(folder, recipe, stage, details | {"blocks": len(blocks)}, world) as run:
         if run.finished:
             return Distilled(load_model(folder), folder, run.metrics())
-        metrics = train(
-            recipe,
-            {"student": student_model, "projections": distiller.projections},
-            distiller.losses,
-            blocks,
-            collator,
-            run.working,
-            lambda: held_out(student_model, heldout, tokenizer, teacher=teacher_model, temperature=recipe.temperature),
-            title=stage,
-            progress=progress,
-        )
+        if recipe.compile:
+            teacher_model.bert.compile()
+            student_model.bert.compile()
+        with fast_on_cpu(teacher_model, student_model):
+            metrics = train(
+                recipe,
+                Lesson(distiller, student_model),
+                Batches(recipe, blocks, WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability)),
+                run.working,
+                lambda: held_out(
+                    student_model, heldout, tokenizer, teacher=teacher_model, temperature=recipe.temperature
+                ),
+                world,
+                title=stage,
+                progress=progress,
+                watch=watch,
+            )
         run.finish(student_model, tokenizer, metrics)
     return Distilled(student_model.eval(), folder, metrics)
+
+
+def _frozen(teacher: BertForMaskedLM, keep: bool, recipe: Recipe, device: torch.device) -> BertForMaskedLM:
+    """The teacher as it teaches: without gradients, in the recipe's number format; a given one is copied."""
+    teacher = deepcopy(teacher) if keep else teacher
+    return teacher.to(device, DTYPES[recipe.precision]).eval().requires_grad_(False)
 
 
 def _teacher(recipe: Recipe, stage: Stage, given: str | Path | BertForMaskedLM | None) -> BertForMaskedLM:

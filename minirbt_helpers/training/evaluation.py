@@ -18,29 +18,50 @@ class MaskedPositions(nn.Module):
 
     The head over the whole vocabulary is the dearest part of a small model, and six positions in
     seven are not masked. The losses are the same.
+
+    Args:
+        model: the model; it is not copied.
+        logits: whether the head runs at all.
+        attentions: whether the attention matrices are handed on (needs ``eager`` attention).
     """
 
-    def __init__(self, model: BertForMaskedLM):
+    def __init__(self, model: BertForMaskedLM, logits: bool = True, attentions: bool = False):
         super().__init__()
-        self.model = model
+        self.model, self.logits, self.attentions = model, logits, attentions
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict:
+    def forward(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        attention_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> dict:
         """
         Args:
-            input_ids, attention_mask, labels: [batch, length]; labels are -100 where nothing is masked.
+            input_ids, labels: [batch, length]; labels are -100 where nothing is masked.
+            attention_mask: [batch, length]; None: no padding.
+            positions: [masked], where labels are not -100 in the flattened batch; None: looked up,
+                for which a GPU has to wait.
 
         Returns:
-            ``logits`` [masked, vocabulary] in reading order, ``hidden_states`` (one [batch, length,
-            hidden] per layer and one for the embeddings) and ``loss``, the mean MLM loss.
+            ``hidden_states`` (one [batch, length, hidden] per layer and one for the embeddings),
+            ``attentions`` (one [batch, heads, length, length] per layer, if asked for), and unless
+            logits are off ``logits`` [masked, vocabulary] in reading order and ``labels`` [masked].
         """
-        outputs = self.model.bert(input_ids, attention_mask=attention_mask, output_hidden_states=True)
-        picked = labels != IGNORED  # [batch, length]
-        logits = self.model.cls(outputs.last_hidden_state[picked])  # [masked, vocabulary]
-        return {
-            "logits": logits,
-            "hidden_states": outputs.hidden_states,
-            "loss": F.cross_entropy(logits, labels[picked]),
-        }
+        asked = {"output_hidden_states": True, "output_attentions": self.attentions}
+        outputs = self.model.bert(input_ids, attention_mask=attention_mask, **asked)
+        result = {"hidden_states": outputs.hidden_states, "attentions": outputs.attentions}
+        if not self.logits:
+            return result
+        if positions is None:
+            positions = masked_positions(labels)
+        picked = outputs.last_hidden_state.flatten(0, 1).index_select(0, positions)  # [masked, hidden]
+        return result | {"logits": self.model.cls(picked), "labels": labels.flatten().index_select(0, positions)}
+
+
+def masked_positions(labels: Tensor) -> Tensor:
+    """Where something is to be predicted, counted through the flattened batch: int64, [masked]."""
+    return (labels.flatten() != IGNORED).nonzero().flatten()
 
 
 @torch.no_grad()
@@ -96,19 +117,18 @@ def held_out(
 
 
 def _questions(rows: dict, part: slice, collator: WholeWordCollator) -> dict[str, Tensor]:
-    pairs = zip(rows["input_ids"][part], rows["continues"][part], strict=True)
-    batch = collator([{"input_ids": ids, "continues": flags} for ids, flags in pairs])
+    batch = collator({name: column[part] for name, column in rows.items()})
     asked = batch["labels"] != IGNORED
     return batch | {"input_ids": batch["input_ids"].masked_fill(asked, collator.mask_id)}
 
 
 def _score(model: BertForMaskedLM, batch: dict, teacher: BertForMaskedLM | None, temperature: float) -> Tensor:
-    labels = batch["labels"][batch["labels"] != IGNORED]  # [masked]
-    logits = MaskedPositions(model)(**batch)["logits"]  # [masked, vocabulary]
+    answers = MaskedPositions(model)(**batch)
+    logits, labels = answers["logits"].float(), answers["labels"]  # [masked, vocabulary], [masked]
     best = logits.topk(5).indices == labels[:, None]  # [masked, 5]
     kd = logits.new_zeros(())
     if teacher is not None:
-        soft = (MaskedPositions(teacher)(**batch)["logits"] / temperature).softmax(-1)
+        soft = (MaskedPositions(teacher)(**batch)["logits"].float() / temperature).softmax(-1)
         kd = -(soft * (logits / temperature).log_softmax(-1)).sum()
     mlm = F.cross_entropy(logits, labels, reduction="sum")
     masked = logits.new_tensor(len(labels))

@@ -3,10 +3,15 @@
 Source: matches.py of the original repository; the form is TextBrewer's ``intermediate_matches``.
 """
 
+from textbrewer.presets import FEATURES, MATCH_LOSS_MAP, PROJ_MAP
 from transformers import BertConfig
 
 from ..errors import CourseError
 from ..recipe import Recipe
+
+EQUAL_HEADS = ("attention_mse", "attention_ce")  # the losses that compare head with head
+TWO_LAYERS = ("fsp", "gram", "nst", "mmd")  # those that compare pairs of layers
+ANY_WIDTH = ("nst", "mmd")  # of these, the ones that compare positions
 
 
 def layer_pairs(teacher_layers: int, student_layers: int) -> list[tuple[int, int]]:
@@ -45,3 +50,76 @@ def hidden_matches(teacher: BertConfig, student: BertConfig, recipe: Recipe) -> 
         | {name: list(value) for name, value in projection.items()}
         for theirs, ours in layer_pairs(teacher.num_hidden_layers, student.num_hidden_layers)
     ]
+
+
+def check_matches(matches: list[dict], teacher: BertConfig, student: BertConfig) -> None:
+    """Refuse matches that cannot be computed.
+
+    Args:
+        matches: in TextBrewer's form, as :func:`hidden_matches` gives them.
+        teacher, student: the two models.
+
+    Raises:
+        CourseError: an unknown key, feature, loss or projection, a layer that does not exist, widths
+            or heads that do not fit. It names the match and what would do.
+    """
+    for number, match in enumerate(matches):
+        where = f"match {number} ({match})"
+        if missing := {"layer_T", "layer_S", "feature", "loss", "weight"} - match.keys():
+            raise CourseError(f"no {', '.join(sorted(missing))}", where=where, fix="see hidden_matches for the form")
+        _known(match["feature"], FEATURES, "feature", where)
+        _known(match["loss"], list(MATCH_LOSS_MAP), "loss", where)
+        for side, config in (("T", teacher), ("S", student)):
+            _check_layers(match, side, config, where)
+        if match["feature"] == "hidden":
+            _check_widths(match, teacher.hidden_size, student.hidden_size, where)
+        elif match["loss"] in EQUAL_HEADS and teacher.num_attention_heads != student.num_attention_heads:
+            raise CourseError(
+                f"{teacher.num_attention_heads} heads of the teacher cannot be compared with "
+                f"{student.num_attention_heads} of the student one by one",
+                where=where,
+                fix="use attention_mse_sum or attention_ce_mean, which take all heads together",
+            )
+
+
+def _known(name: object, known: list[str], what: str, where: str) -> None:
+    if name not in known:
+        raise CourseError(f"unknown {what} {name!r}", where=where, fix=f"one of {', '.join(known)}")
+
+
+def _check_layers(match: dict, side: str, config: BertConfig, where: str) -> None:
+    """A model of n layers has hidden states 0 to n (0: its embeddings) and attentions 0 to n - 1."""
+    layers = match[f"layer_{side}"]
+    if isinstance(layers, list) != (match["loss"] in TWO_LAYERS):
+        raise CourseError(
+            f"layer_{side} is {layers!r}",
+            where=where,
+            fix=f"two layers in a list for {', '.join(TWO_LAYERS)}, a number otherwise",
+        )
+    last = config.num_hidden_layers - (match["feature"] == "attention")
+    for layer in layers if isinstance(layers, list) else [layers]:
+        if not (isinstance(layer, int) and 0 <= layer <= last):
+            model = {"T": "teacher", "S": "student"}[side]
+            raise CourseError(
+                f"the {model} has no {match['feature']} {layer!r}",
+                where=where,
+                fix=f"layer_{side} is one of 0 to {last}",
+            )
+
+
+def _check_widths(match: dict, teacher: int, student: int, where: str) -> None:
+    projection = match.get("proj")
+    if projection:
+        _known(projection[0], list(PROJ_MAP), "projection", where)
+        if list(projection[1:3]) != [student, teacher]:
+            raise CourseError(
+                f"the projection leads from {projection[1]} to {projection[2]}, the models from {student} to {teacher}",
+                where=where,
+                fix=f'"proj": ["{projection[0]}", {student}, {teacher}]',
+            )
+    elif student != teacher and match["loss"] not in ANY_WIDTH:
+        raise CourseError(
+            f"a state {student} wide cannot be compared with one {teacher} wide",
+            where=where,
+            fix=f'add "proj": ["linear", {student}, {teacher}]',
+        )

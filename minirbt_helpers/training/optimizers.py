@@ -6,25 +6,32 @@ from torch import nn
 from ..recipe import Recipe
 from .checkpoints import Modules
 
+FREE = ("LayerNorm", "projections.")  # no weight decay; TextBrewer leaves projections the optimiser's default, 0
+
 
 def make_optimizers(recipe: Recipe, modules: Modules) -> list[torch.optim.Optimizer]:
-    """The optimisers of a run; projections are trained and decayed as the model is.
+    """The optimisers of a run, over the model and the projections.
 
-    AdamW as the original: weight decay on all but biases and LayerNorm. With
+    AdamW with the original's groups: weight decay on all but biases, LayerNorm and projections. With
     ``recipe.optimizer == "muon"`` the matrices of the encoder's layers go to Muon
     (Jordan et al., 2024), scaled so that the same learning rate serves both.
     """
-    named = [(name, weight) for module in modules.values() for name, weight in module.named_parameters()]
+    named = [
+        (f"{part}.{name}", weight)
+        for part, module in modules.items()
+        for name, weight in module.named_parameters()
+        if weight.requires_grad
+    ]
     in_layers = [weight for name, weight in named if ".layer." in name and weight.ndim == 2]
     muon = in_layers if recipe.optimizer == "muon" else []
     taken = set(map(id, muon))
     rest = [(name, weight) for name, weight in named if id(weight) not in taken]
-    plain = {id(weight) for name, weight in rest if name.endswith("bias") or "LayerNorm" in name}
+    plain = {id(weight) for name, weight in rest if name.endswith("bias") or any(part in name for part in FREE)}
     groups = [
         {"params": [weight for _, weight in rest if id(weight) not in plain], "weight_decay": recipe.weight_decay},
         {"params": [weight for _, weight in rest if id(weight) in plain], "weight_decay": 0.0},
     ]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.learning_rate)]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)]
     if muon:
         optimizers.append(Muon(muon, lr=recipe.learning_rate, weight_decay=recipe.weight_decay))
     return optimizers

@@ -2,17 +2,20 @@
 
 from pathlib import Path
 
-import torch
+import torch.nn.functional as F
 from datasets import Dataset
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..models import load_model, load_tokenizer
 from ..recipe import Recipe
 from ..text import WholeWordCollator
+from .attention import fast_on_cpu
+from .batches import Batches
 from .distillation import Distilled
 from .evaluation import MaskedPositions, held_out
-from .loop import Losses, train
+from .loop import Losses, Watch, train
+from .machine import autocast, join_world
 from .runs import identity, open_run, run_folder
 
 
@@ -25,6 +28,7 @@ def pretrain(
     tokenizer: PreTrainedTokenizerBase | None = None,
     output: str | Path | None = None,
     progress: bool = True,
+    watch: Watch | None = None,
 ) -> Distilled:
     """Train a model to fill in masked words, without a teacher.
 
@@ -35,35 +39,53 @@ def pretrain(
         tokenizer: None: the one beside the recipe's teacher.
         output: folder of the result; None: ``runs/<scale>/pretrained``.
         progress: show progress bars.
+        watch: called with all rows of metrics at every evaluation (``insight.LiveCurves``).
 
     Returns:
         The model (eval mode), its folder, and one row of losses per step; resumes as
         :func:`distill` does.
     """
+    world = join_world()
     tokenizer = tokenizer or load_tokenizer(recipe.teacher)
     model = load_model(model) if isinstance(model, str | Path) else model
-    model.to("cuda" if torch.cuda.is_available() else "cpu").train()
-    fill_in = MaskedPositions(model)
-
-    def losses(batch: dict[str, Tensor]) -> Losses:
-        loss = fill_in(**batch)["loss"]
-        return loss, {"mlm": loss}
-
     folder = Path(output) if output else run_folder(recipe, "pretrained")
     details = {"start": identity(model), "blocks": len(blocks)}
-    with open_run(folder, recipe, "pretrained", details) as run:
+    model.to(world.device).train()
+    with open_run(folder, recipe, "pretrained", details, world) as run:
         if run.finished:
             return Distilled(load_model(folder), folder, run.metrics())
-        metrics = train(
-            recipe,
-            {"model": model},
-            losses,
-            blocks,
-            WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability),
-            run.working,
-            lambda: held_out(model, heldout, tokenizer),
-            title="pretrain",
-            progress=progress,
-        )
+        if recipe.compile:
+            model.bert.compile()
+        with fast_on_cpu(model):
+            metrics = train(
+                recipe,
+                FillIn(model, recipe),
+                Batches(recipe, blocks, WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability)),
+                run.working,
+                lambda: held_out(model, heldout, tokenizer),
+                world,
+                title="pretrain",
+                progress=progress,
+                watch=watch,
+            )
         run.finish(model, tokenizer, metrics)
     return Distilled(model.eval(), folder, metrics)
+
+
+class FillIn(nn.Module):
+    """What pre-training trains: a masked language model, and its loss against the right answers."""
+
+    predicts = True
+
+    def __init__(self, model: BertForMaskedLM, recipe: Recipe):
+        super().__init__()
+        self.model = model
+        self._recipe, self._masked = recipe, [MaskedPositions(model)]  # in a list: its weights are registered already
+
+    def forward(self, batch: dict[str, Tensor], per_masked: Tensor | float | None = None) -> Losses:
+        """The mean MLM loss of a batch, or its share of a larger batch's (as :meth:`Distiller.losses`)."""
+        with autocast(self._recipe, self.model.device):
+            answers = self._masked[0](**batch)
+        loss = F.cross_entropy(answers["logits"].float(), answers["labels"], reduction="sum")
+        loss = loss * (1 / len(answers["labels"]) if per_masked is None else per_masked)
+        return loss, {"mlm": loss}

@@ -11,8 +11,11 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..recipe import Recipe
 from ..workspace import atomic_folder, clear_disk_errors, versions, write_json
+from .checkpoints import clear_remains
+from .machine import World
 
-NOT_THE_RESULT = {"output_dir", "evaluate_every", "checkpoint_every"}  # settings that change no weight
+# settings that change no weight
+NOT_THE_RESULT = {"output_dir", "evaluate_every", "checkpoint_every", "workers", "tensorboard"}
 
 
 def identity(model: BertForMaskedLM) -> str:
@@ -31,8 +34,8 @@ def run_folder(recipe: Recipe, stage: str) -> Path:
 class Run:
     """One run of a stage: unfinished in ``.<stage>.working``, finished in its own folder."""
 
-    def __init__(self, folder: Path, card: dict):
-        self.folder, self.card = folder, card
+    def __init__(self, folder: Path, card: dict, world: World):
+        self.folder, self.card, self.world = folder, card, world
         self.working = folder.parent / f".{folder.name}.working"
 
     @property
@@ -47,9 +50,12 @@ class Run:
                 aside = next(path for path in _numbered(place) if not path.exists())
                 print(f"{place.name} was made with another recipe: kept as {aside}")
                 place.rename(aside)
-        if not self.finished:
-            self.working.mkdir(parents=True, exist_ok=True)
-            write_json(self.working / "recipe.json", self.card)
+        if self.finished:
+            shutil.rmtree(self.working, ignore_errors=True)  # left when a run was killed at its very end
+        elif not self.working.exists():
+            with atomic_folder(self.working) as new:
+                write_json(new / "recipe.json", self.card)
+        clear_remains(self.working)
 
     def metrics(self) -> list[dict]:
         """The rows of ``metrics.jsonl``."""
@@ -57,17 +63,24 @@ class Run:
 
     def finish(self, model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, metrics: list[dict]) -> None:
         """Write the finished folder, whole, and drop the working one with its checkpoints."""
+        if self.world.first:
+            self._write(model, tokenizer, metrics)
+        self.world.wait()
+
+    def _write(self, model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, metrics: list[dict]) -> None:
         with atomic_folder(self.folder) as new:
             model.save_pretrained(new)
             tokenizer.save_pretrained(new)
             write_json(new / "recipe.json", self.card)
             write_json(new / "versions.json", versions())
+            if (self.working / "tensorboard").is_dir():
+                shutil.copytree(self.working / "tensorboard", new / "tensorboard")
             (new / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics), encoding="utf-8")
         shutil.rmtree(self.working)
 
 
 @contextmanager
-def open_run(folder: Path, recipe: Recipe, stage: str, details: dict) -> Iterator[Run]:
+def open_run(folder: Path, recipe: Recipe, stage: str, details: dict, world: World) -> Iterator[Run]:
     """The run of a stage in its folder; disk errors inside become clear ones.
 
     Args:
@@ -75,11 +88,14 @@ def open_run(folder: Path, recipe: Recipe, stage: str, details: dict) -> Iterato
         recipe: its settings; a run of other settings is another run.
         stage: its name.
         details: what else makes it this run and no other (JSON values).
+        world: the first process makes room, the others wait for it.
     """
     settings = {name: value for name, value in recipe.model_dump().items() if name not in NOT_THE_RESULT}
-    run = Run(folder, {"stage": stage, **details, "recipe": settings})
+    run = Run(folder, {"stage": stage, **details, "recipe": settings}, world)
     with clear_disk_errors(folder):
-        run.prepare()
+        if world.first:
+            run.prepare()
+        world.wait()
         yield run
 
 

@@ -1,0 +1,115 @@
+"""Attention and dropout while a BERT trains on a CPU: the same mathematics at less cost (notebook 04).
+
+On a CPU torch's fused attention has no dropout; with dropout it falls back to float32 and draws a
+random number for every pair of positions, which takes most of a student's step at length 512. Here
+one 64-bit number serves four pairs, and everything stays in the number format of the model.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.masking_utils import eager_mask
+
+NAME = "minirbt_cpu"
+SIXTEEN_BITS = 2**16
+
+
+class DroppedAttention(torch.autograd.Function):
+    """``dropout(softmax(query @ key.T + bias)) @ value``, with only what the backward pass needs kept.
+
+    All inputs are [batch, heads, length, width], ``query`` scaled already; the bias broadcasts over
+    [batch, heads, length, length] and has no gradient.
+    """
+
+    @staticmethod
+    def forward(ctx, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+        chances = attention_chances(query, key, bias)  # [batch, heads, length, length]
+        kept, share = survivors(chances.shape, dropout)
+        value = value / share
+        ctx.save_for_backward(query, key, value, chances, kept)
+        ctx.share = share
+        return kept.to(chances.dtype).mul_(chances) @ value
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, chances, kept = ctx.saved_tensors
+        kept = kept.to(chances.dtype)
+        inner = (gradient @ value.transpose(-1, -2)).mul_(kept)  # gradient in the chances
+        of_value = kept.mul_(chances).transpose(-1, -2) @ (gradient / ctx.share)
+        inner = torch._softmax_backward_data(inner, chances, -1, chances.dtype)
+        return inner @ key, inner.transpose(-1, -2) @ query, of_value, None, None
+
+
+def attention_chances(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+    """Who looks at whom: softmax over the keys, [batch, heads, length, length]."""
+    scores = query @ key.transpose(-1, -2)
+    return (scores if bias is None else scores.add_(bias)).softmax(-1)
+
+
+def survivors(shape: torch.Size, dropout: float) -> tuple[Tensor, float]:
+    """Which entries survive dropout (1 or 0, int16, of this shape), and the exact share that is expected to.
+
+    Every entry gets 16 random bits, so the share is ``1 - dropout`` to within 1/65536. They come from
+    numpy's fastest generator, which torch's own seeds: the same state gives the same entries.
+    """
+    count = shape.numel()
+    source = np.random.SFC64(int(torch.randint(2**62, ())))
+    draws = torch.from_numpy(source.random_raw(-(-count // 4)).view(np.int16))[:count]
+    dropped = round(dropout * SIXTEEN_BITS)
+    return draws.ge_(dropped - SIXTEEN_BITS // 2).view(shape), 1 - dropped / SIXTEEN_BITS
+
+
+@torch.compiler.disable
+def dropout(module: nn.Dropout, states: Tensor) -> Tensor:
+    """What ``nn.Dropout`` does, by :func:`survivors`."""
+    if not module.training or not module.p:
+        return states
+    kept, share = survivors(states.shape, module.p)
+    return states * kept.to(states.dtype).div_(share)
+
+
+@torch.compiler.disable
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """transformers' interface: [batch, heads, length, width] in, [batch, length, heads, width] out."""
+    query = query * (scaling or query.shape[-1] ** -0.5)
+    with torch.autocast(query.device.type, enabled=False):  # which would turn softmax into float32
+        if dropout:
+            output = DroppedAttention.apply(query, key, value, attention_mask, dropout)
+        else:
+            output = attention_chances(query, key, attention_mask) @ value
+    return output.transpose(1, 2), None
+
+
+AttentionInterface.register(NAME, attention)
+AttentionMaskInterface.register(NAME, eager_mask)
+
+
+@contextmanager
+def fast_on_cpu(*models: PreTrainedModel) -> Iterator[None]:
+    """Let models on a CPU use this attention, in place of torch's fused one, and this dropout, until the block ends."""
+    with ExitStack() as undo:
+        for model in models:
+            if model.device.type != "cpu":
+                continue
+            if model.config._attn_implementation == "sdpa":
+                model.set_attn_implementation(NAME)
+                undo.callback(model.set_attn_implementation, "sdpa")
+            for module in model.modules():
+                if isinstance(module, nn.Dropout):
+                    module.forward = partial(dropout, module)
+                    undo.callback(delattr, module, "forward")
+        yield
