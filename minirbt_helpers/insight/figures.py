@@ -1,9 +1,11 @@
 """Fonts and colours of every picture in the course."""
 
+from functools import cache
 from pathlib import Path
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and by their lightness in grey.
 PALETTE = {
@@ -13,6 +15,31 @@ PALETTE = {
     "one-stage": "#009E73",
     "other": "#7F7F7F",
     "accent": "#CC79A7",
+}
+# What a drawing's colours are called. "ink" and its like shade cells: the more, the farther from the paper, in one
+# hue and evenly in lightness, so that the scale can be read in grey too.
+THEMES = {
+    "light": PALETTE
+    | {
+        "paper": "#FFFFFF",
+        "text": "#1F2328",
+        "faint": "#767C85",
+        "line": "#C4C9D0",
+        "ink": "#08306B",
+        "outline": "#D55E00",
+    }
+    | {"teacher ink": "#004A80", "assistant ink": "#7D4F00", "student ink": "#9E3308", "one-stage ink": "#005C42"},
+    "dark": {"teacher": "#4FB0E8", "assistant": "#F0B94D", "student": "#FF8F4A", "one-stage": "#3CCBA0"}
+    | {"other": "#A0A6AE", "accent": "#E39CC6"}
+    | {
+        "paper": "#14171C",
+        "text": "#E8EAED",
+        "faint": "#9299A3",
+        "line": "#474D57",
+        "ink": "#B5D6FF",
+        "outline": "#FF6A13",
+    }
+    | {"teacher ink": "#BCE4FF", "assistant ink": "#FFE3A8", "student ink": "#FFD0AD", "one-stage ink": "#B0F5DE"},
 }
 
 
@@ -35,10 +62,22 @@ def prepare_figures() -> None:
     )
 
 
+@cache
 def chinese_font() -> str:
-    """The name of a font with Chinese glyphs, from the wheel ``noto-cjk-sans-otc``, so that a bare machine has one."""
+    """The name of a font with the glyphs of simplified Chinese, from a wheel, so that a bare machine has one."""
+    font_manager.fontManager.addfont(font_file())
+    return chinese_face().family_name
+
+
+@cache
+def chinese_face() -> FT2Font:
+    """The simplified Chinese face of the collection (the first one draws 直 and 骨 the Japanese way)."""
+    faces = (FT2Font(str(font_file()), face_index=index) for index in range(FT2Font(str(font_file())).num_faces))
+    return next(face for face in faces if face.family_name.endswith("CJK SC"))
+
+
+def font_file() -> Path:
+    """The font collection of the wheel ``noto-cjk-sans-otc``."""
     import noto_cjk_sans_otc
 
-    file = next(Path(noto_cjk_sans_otc.__file__).parent.rglob("NotoSansCJK-Regular.ttc"))
-    font_manager.fontManager.addfont(file)
-    return font_manager.FontProperties(fname=file).get_name()
+    return next(Path(noto_cjk_sans_otc.__file__).parent.rglob("NotoSansCJK-Regular.ttc"))

@@ -1,6 +1,7 @@
-"""Text as the models see it, as self-contained HTML: masks, words, blocks (notebooks 01 and 02).
+"""Text as the models see it: masks, words, blocks (notebooks 01 and 02).
 
-The views inherit the page's colours and tint them, so that they read well on light and dark pages.
+A ``…_view`` is HTML whose text flows and can be copied; it inherits the page's colours and tints them, so that it
+reads well on light and dark pages. A ``…_picture`` is the same as a drawing, for matplotlib, SVG and slides.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
 from ..text.masking import IGNORED
+from .drawing import Box, Drawing, Line, Shape, Text, text_width
 from .figures import PALETTE
 
 STATES = {
@@ -23,6 +25,8 @@ COLOURS = {"mask": PALETTE["teacher"], "random": PALETTE["student"], "unchanged"
 FAINT = "rgba(127,127,127,.55)"
 WORD = "display:inline-flex;align-items:flex-end;vertical-align:bottom;line-height:1.3;margin:.25em .1em;padding:2px 0"
 CELL = "1.7em"  # width of a character where rows stand in line with each other
+ROLES = {"mask": "teacher", "random": "student", "unchanged": "one-stage"}  # the drawings' names of COLOURS
+WIDE, HIGH = 25.0, 52.0  # of a token in a drawing, in pixels
 
 
 def masking_states(ids: Sequence[int], masked: Sequence[int], labels: Sequence[int], mask_id: int) -> list[str]:
@@ -119,6 +123,81 @@ def _chip(state: str, content: str) -> str:
         f"border:1px solid {colour};border-radius:4px;padding:0 .15em;margin:0 1px"
     )
     return f'<span style="{style}">{content}</span>'
+
+
+def masking_picture(block: Mapping, panel: Mapping, tokenizer: PreTrainedTokenizerBase, columns: int = 24) -> Drawing:
+    """:func:`masking_view` of one panel as a drawing: what the model sees, the right answer small above it.
+
+    Args:
+        block: ``{"input_ids", "continues"}``, each [length], before masking.
+        panel: the masked block, ``{"input_ids", "labels"}``.
+        tokenizer: names the tokens.
+        columns: tokens in a line; a word is not broken.
+    """
+    states = masking_states(block["input_ids"], panel["input_ids"], panel["labels"], tokenizer.mask_token_id)
+    before, after = (tokenizer.convert_ids_to_tokens(list(map(int, one["input_ids"]))) for one in (block, panel))
+    words, row, column = token_words(block["continues"]), 0, 0
+    picture = Drawing(columns * WIDE + 20, 0, "A block after masking")
+    for places in words:
+        if column and column + len(places) > columns:
+            row, column = row + 1, 0
+        x, y = 10 + column * WIDE, 8 + row * HIGH
+        for number, place in enumerate(places):
+            picture.add(*_masked_shapes(x + number * WIDE, y, before[place], after[place], states[place]))
+        if len(places) > 1:
+            picture.add(Line([(x + 3, y + 43), (x + len(places) * WIDE - 3, y + 43)], "faint", 1.5))
+        column += len(places)
+    picture.height = 8 + (row + 1) * HIGH + 26
+    x = 10.0
+    for state, role in ROLES.items():
+        picture.add(Box(x, picture.height - 24, 14, 14, role, role, opacity=0.25, radius=3))
+        picture.add(Text(x + 20, picture.height - 17, STATES[state], 12, "text", "start"))
+        x += 40 + text_width(STATES[state], 12)
+    return picture
+
+
+def _masked_shapes(x: float, y: float, before: str, after: str, state: str) -> list[Shape]:
+    seen = "?" if state == "mask" else after.removeprefix("##").strip("[]") or after
+    size = min(16.0, 16 * (WIDE - 4) / text_width(seen, 16))
+    if state == "kept":
+        special = before.startswith("[") and before.endswith("]")
+        return [Text(x + WIDE / 2, y + 28, seen, size, "faint" if special else "text")]
+    tip = f"{before}: {STATES[state]}" + f", {after}" * (state == "random")
+    answer = before.removeprefix("##")
+    chip = Box(x + 1, y, WIDE - 2, 40, ROLES[state], ROLES[state], opacity=0.25, radius=4, tip=tip)
+    small = min(12.0, 12 * (WIDE - 5) / text_width(answer, 12))
+    return [chip, Text(x + WIDE / 2, y + 10, answer, small), Text(x + WIDE / 2, y + 28, seen, size)]
+
+
+def words_picture(rows: Mapping[str, Sequence[str]], compare: bool = False) -> Drawing:
+    """:func:`words_view` as a drawing: one cut of a text per row, words as brackets, characters in line.
+
+    Args:
+        rows: a title for each cut, a list of words.
+        compare: colour the words of the later rows that the first row cuts otherwise.
+    """
+    known = set(_spans(next(iter(rows.values()), ())))
+    left = 24 + max((text_width(title, 13) for title in rows), default=0)
+    longest = max((sum(map(len, words)) for words in rows.values()), default=0)
+    picture = Drawing(left + longest * WIDE + 10, 12 + 44 * len(rows), "Words as brackets")
+    for number, (title, words) in enumerate(rows.items()):
+        y = 12 + 44 * number
+        picture.add(Text(10, y + 20, title, 13, "faint", "start"))
+        for word, (start, end) in zip(words, _spans(words), strict=True):
+            role = "student" if compare and (start, end) not in known else "teacher"
+            picture.add(*_roof(left + start * WIDE, left + end * WIDE, y, role, tip=word))
+            for place, letter in enumerate(word, start):
+                picture.add(Text(left + (place + 0.5) * WIDE, y + 20, letter, 17))
+    return picture
+
+
+def _roof(start: float, end: float, y: float, role: str, tip: str) -> list[Shape]:
+    """A word's bracket; a character alone gets a faint line."""
+    area = Box(start + 1, y - 2, end - start - 2, 34, radius=3, tip=tip)
+    if end - start <= WIDE:
+        return [Line([(start + 5, y + 2), (end - 5, y + 2)], "line", 1.5), area]
+    points = [(start + 4, y + 7), (start + 4, y + 2), (end - 4, y + 2), (end - 4, y + 7)]
+    return [Line(points, role, 2), area]
 
 
 def words_view(rows: Mapping[str, Sequence[str]], compare: bool = False) -> HTML:

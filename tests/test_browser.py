@@ -1,0 +1,171 @@
+"""Notebook 06 in a real JupyterLab in a headless Chromium, with the network cut."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NOTEBOOK = ROOT / "notebooks" / "06_looking_inside.ipynb"
+LOCAL = re.compile(r"^(https?|wss?)://127\.0\.0\.1:\d+/|^(data|blob|about):")
+SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what the test saw
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)"),
+]
+sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright (pip install '.[dev]')")
+pytest.importorskip("jupyterlab", reason="no JupyterLab (pip install '.[lab]')")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def first_cells(folder: Path) -> int:
+    """Notebook 06 in a folder, without outputs, up to and with its cell tagged ``explorer``; how many cells it has."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    last = next(place for place, cell in enumerate(notebook.cells) if "explorer" in cell.metadata.get("tags", []))
+    notebook.cells = notebook.cells[: last + 1]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, folder / "look.ipynb")
+    return len(notebook.cells)
+
+
+def offline(folder: Path) -> dict[str, str]:
+    """The environment of a server that reaches nothing beyond this machine and asks no questions."""
+    quiet = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    quiet.parent.mkdir(parents=True)
+    quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    own = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings")}
+    settings = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "no_proxy": "127.0.0.1"}
+    return {name: value for name, value in os.environ.items() if name != "MINIRBT_HEADLESS"} | nowhere | own | settings
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab over a folder with the notebook: its address, and how many cells there are to run."""
+    folder, port = tmp_path_factory.mktemp("lab"), free_port()
+    cells = first_cells(folder)
+    command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={port}", f"--notebook-dir={folder}"]
+    command += ["--no-browser", "--allow-root", "--IdentityProvider.token="]
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=offline(folder), cwd=folder)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api", server, folder / "log")
+        yield f"http://127.0.0.1:{port}/lab/tree/look.ipynb?reset", cells
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float = 60) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            return opener.open(address, timeout=5).close()
+        except OSError:
+            time.sleep(0.3)
+    pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="module")
+def page(lab):
+    """The notebook, opened and run; ``page.strangers`` lists what the page asked of other machines."""
+    address, cells = lab
+    with sync_api.sync_playwright() as playwright:
+        no_names = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", no_names])
+        page = browser.new_page(viewport={"width": 1280, "height": 1400})
+        page.strangers = []
+        page.on("request", lambda request: LOCAL.match(request.url) or page.strangers.append(request.url))
+        page.goto(address)
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+        page.get_by_text("| Idle").first.wait_for(timeout=60_000)  # the kernel is there
+        page.locator(".jp-Notebook .jp-MarkdownCell").first.click()
+        for _ in range(cells):
+            page.keyboard.press("Shift+Enter")
+        page.locator(".jupyter-widgets svg").first.wait_for(timeout=90_000)
+        yield page
+        browser.close()
+
+
+def picture(page) -> str:
+    return page.locator(".jupyter-widgets svg").first.evaluate("svg => svg.outerHTML")
+
+
+def changed(page, before: str) -> str:
+    """The picture, as soon as it is another one."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if (now := picture(page)) != before:
+            return now
+        time.sleep(0.05)
+    pytest.fail("the picture did not change")
+
+
+def shoot(page, name: str) -> None:
+    if SHOTS:
+        page.locator(".jupyter-widgets").first.scroll_into_view_if_needed()
+        page.screenshot(path=Path(SHOTS) / f"{name}.png")
+
+
+def test_widgets_and_picture_appear(page):
+    shoot(page, "1-widgets")
+    assert page.locator(".jupyter-widgets .widget-dropdown").count() == 2
+    assert page.locator(".jupyter-widgets .noUi-handle").count() == 2
+    assert "teacher, layer" in picture(page) and "student, layer 2, head 8" in picture(page)
+    box = page.locator(".jupyter-widgets svg").first.bounding_box()
+    assert box["width"] > 400 and box["height"] > 300
+    assert page.locator(".jp-OutputArea-output .minirbt svg").count() >= 2  # the static one and the widget's
+
+
+def test_a_slider_moved_changes_the_picture(page):
+    before = picture(page)
+    page.locator(".jupyter-widgets .noUi-handle").first.focus()  # of the layer
+    page.keyboard.press("ArrowRight")
+    after = changed(page, before)
+    shoot(page, "2-slider")
+    assert "student, layer 3, head 8" in after and "student, layer 3, head 8" not in before
+
+
+def test_a_sentence_typed_in_is_drawn(page):
+    before = picture(page)
+    box = page.locator(".jupyter-widgets .widget-text input").first
+    box.fill("老师和学生都笑了。")
+    box.press("Enter")
+    after = changed(page, before)
+    shoot(page, "3-sentence")
+    for character in "老师和学生都笑了":
+        assert f'id="g{ord(character):x}"' in after
+    assert 'id="g6c14"' not in after  # 气, of the sentence before
+
+
+def test_words_can_be_chosen_and_an_empty_sentence_is_explained(page):
+    before = picture(page)
+    page.get_by_role("button", name="words").first.click()
+    after = changed(page, before)
+    shoot(page, "4-words")
+    assert "老师 → 学生" in after
+    box = page.locator(".jupyter-widgets .widget-text input").first
+    box.fill(" ")
+    box.press("Enter")
+    page.get_by_text("an empty sentence").first.wait_for(timeout=20_000)
+
+
+def test_nothing_was_asked_of_another_machine(page):
+    assert page.strangers == []
