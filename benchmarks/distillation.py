@@ -33,7 +33,7 @@ from minirbt_helpers.recipe import Recipe, load_recipe
 from minirbt_helpers.text import WholeWordCollator
 from minirbt_helpers.training.attention import fast_on_cpu
 from minirbt_helpers.training.batches import Batches
-from minirbt_helpers.training.distillation import Distiller, Lesson, _frozen
+from minirbt_helpers.training.distillation import Distiller, Pupil, frozen
 from minirbt_helpers.training.loop import train
 from minirbt_helpers.training.machine import DTYPES, autocast, join_world
 from minirbt_helpers.workspace import versions
@@ -87,17 +87,17 @@ def run_engine(case: dict, variant: str) -> list[float]:
     recipe, world = recipe_of(case, variant), join_world()
     teacher, student = models(case)
     student.to(world.device).train()
-    teacher = _frozen(teacher, False, recipe, world.device)
+    teacher = frozen(teacher, False, recipe, world.device)
     if recipe.compile:
         teacher.bert.compile()
         student.bert.compile()
-    lesson = Lesson(Distiller(teacher, student, recipe), student)
+    pupil = Pupil(Distiller(teacher, student, recipe), student)
     entries = tokenizer(case["vocabulary"])
     batches = Batches(
         recipe, random_blocks(case["batch"], case["length"], case["vocabulary"]), WholeWordCollator(entries)
     )
     with tempfile.TemporaryDirectory() as folder, fast_on_cpu(teacher, student):
-        rows = train(recipe, lesson, batches, Path(folder), dict, world, title=variant, progress=False)
+        rows = train(recipe, pupil, batches, Path(folder), dict, world, title=variant, progress=False)
     return [case["batch"] * case["length"] / row["tokens_per_second"] for row in rows[1:]]
 
 

@@ -26,7 +26,7 @@ from minirbt_helpers.training import Distiller, distill, hidden_matches
 from minirbt_helpers.training.attention import DroppedAttention, fast_on_cpu, survivors
 from minirbt_helpers.training.batches import Batches, ready
 from minirbt_helpers.training.checkpoints import checkpoints
-from minirbt_helpers.training.distillation import Lesson, short_name
+from minirbt_helpers.training.distillation import Pupil, short_name
 from minirbt_helpers.training.loop import Steps, learning_rate, shared_batches
 from minirbt_helpers.training.machine import World
 
@@ -118,7 +118,7 @@ def test_twenty_steps_give_textbrewers_weights(teacher, tokenizer, blocks, tmp_p
     stock = textbrewer(teacher, twin, recipe, distiller.projections, tmp_path)
     batches = Batches(recipe, blocks, WholeWordCollator(tokenizer))
     with fast_on_cpu(student):
-        steps = Steps(recipe, Lesson(distiller, student), ALONE)
+        steps = Steps(recipe, Pupil(distiller, student), ALONE)
         for step in range(20):
             steps.take(step + 1, [batches[step]], learning_rate(recipe, step))
     plain = [weight for name, weight in twin.named_parameters() if name.endswith("bias") or "LayerNorm" in name]
@@ -150,8 +150,8 @@ def test_micro_batches_add_up_to_the_batch_exactly(teacher, tokenizer, blocks):
     grads = []
     for size in (6, 2):
         student = random_student(len(tokenizer))
-        lesson = Lesson(Distiller(teacher, student, recipe.model_copy(update={"hidden_weight": 0.0})), student)
-        steps = Steps(recipe, lesson, ALONE)
+        pupil = Pupil(Distiller(teacher, student, recipe.model_copy(update={"hidden_weight": 0.0})), student)
+        steps = Steps(recipe, pupil, ALONE)
         steps._update = lambda rate: None
         losses = steps.take(1, [ready({n: t[i : i + size] for n, t in batch.items()}) for i in range(0, 6, size)], 0.0)
         grads.append((float(losses["loss"]), [weight.grad.clone() for weight in student.parameters()]))
@@ -163,7 +163,7 @@ def test_micro_batches_add_up_to_the_batch_exactly(teacher, tokenizer, blocks):
 def test_clipping_takes_in_the_projections(teacher, tokenizer, blocks):
     recipe = load_recipe("sample", clip=0.5, batch_size=4, micro_batch=4, steps=10)
     student = random_student(len(tokenizer))
-    steps = Steps(recipe, Lesson(Distiller(teacher, student, recipe), student), ALONE)
+    steps = Steps(recipe, Pupil(Distiller(teacher, student, recipe), student), ALONE)
     seen = []
     for optimizer in steps.optimizers:
         optimizer.step = lambda *_, **__: seen.append(1)
@@ -229,7 +229,7 @@ class NoWaiting(TorchDispatchMode):
 def test_a_step_never_waits_for_the_device(teacher, tokenizer, blocks):
     recipe = load_recipe("sample", **PUBLISHED, batch_size=4, micro_batch=2)
     student = ARCHITECTURES["MiniRBT-H256"].random_model("sample", len(tokenizer)).train()
-    steps = Steps(recipe, Lesson(Distiller(teacher, student, recipe), student), ALONE)
+    steps = Steps(recipe, Pupil(Distiller(teacher, student, recipe), student), ALONE)
     batches = Batches(recipe, blocks, WholeWordCollator(tokenizer))
     share = [batches[0], batches[1]]
     with NoWaiting():
@@ -293,7 +293,10 @@ def one_process(tmp_path_factory):
 def assert_same_run(folder: Path, truth: dict[str, torch.Tensor]) -> None:
     """Same weights, dropout included; and a row for every step."""
     for name, weight in load_file(folder / "model.safetensors").items():
-        assert_equal(weight, truth[name], 1e-5, name)
+        if name.endswith("key.bias"):  # stays where it began, 0, but for rounding
+            assert (weight - truth[name]).abs().max() < 1e-5
+        else:
+            assert_equal(weight, truth[name], 1e-5, name)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(STEPS + 1))
 

@@ -13,10 +13,10 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 from ..errors import CourseError
 from ..models import load_model, load_tokenizer
 from ..text import Segmenter, word_spans
-from ..text.segmentation import SENTENCE_ENDS
 from ..workspace import resolve
 
 LONGEST = 512  # tokens, [CLS] and [SEP] among them
+SENTENCE_ENDS = "。！？；!?;"
 
 
 @dataclass(frozen=True)

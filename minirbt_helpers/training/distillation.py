@@ -187,7 +187,7 @@ class SoftCrossEntropy(torch.autograd.Function):
         return ctx.saved_tensors[0] * gradient, None, None
 
 
-class Lesson(nn.Module):
+class Pupil(nn.Module):
     """What a distillation trains, student and projections, in one module, so that DDP sees all of it.
 
     The teacher is not part of it: it has no gradients to share.
@@ -263,7 +263,7 @@ def distill(
     student_model = _student(recipe, STAGES[stage], student, teacher_model, architecture)
     details = {"architecture": architecture.name, "teacher": identity(teacher_model), "start": identity(student_model)}
     student_model.to(world.device).train()
-    teacher_model = _frozen(teacher_model, teacher_model is teacher, recipe, world.device)
+    teacher_model = frozen(teacher_model, teacher_model is teacher, recipe, world.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)  # the projections' random start
         distiller = Distiller(teacher_model, student_model, recipe)
@@ -277,7 +277,7 @@ def distill(
         with fast_on_cpu(teacher_model, student_model):
             metrics = train(
                 recipe,
-                Lesson(distiller, student_model),
+                Pupil(distiller, student_model),
                 Batches(recipe, blocks, WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability)),
                 run.working,
                 lambda: held_out(
@@ -292,7 +292,7 @@ def distill(
     return Distilled(student_model.eval(), folder, metrics)
 
 
-def _frozen(teacher: BertForMaskedLM, keep: bool, recipe: Recipe, device: torch.device) -> BertForMaskedLM:
+def frozen(teacher: BertForMaskedLM, keep: bool, recipe: Recipe, device: torch.device) -> BertForMaskedLM:
     """The teacher as it teaches: without gradients, in the recipe's number format; a given one is copied."""
     teacher = deepcopy(teacher) if keep else teacher
     return teacher.to(device, DTYPES[recipe.precision]).eval().requires_grad_(False)
