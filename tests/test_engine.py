@@ -276,7 +276,7 @@ STEPS = 12
 COMMAND = ["-m", "minirbt_helpers", "distill", "--stage", "one-stage", "--steps", str(STEPS), "--length", "32",
            "--batch-size", "8", "--micro-batch", "2", "--text", "data_samples/corpus/heldout",
            "--checkpoint-every", "1", "--evaluate-every", "100"]  # fmt: skip
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "5"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
