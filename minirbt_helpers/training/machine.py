@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ..errors import CourseError
 from ..recipe import Recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -66,7 +67,16 @@ class World:
 
 
 def join_world() -> World:
-    """This process's place among those of ``torchrun``: NCCL between GPUs, gloo between CPUs."""
+    """This process's place among those of ``torchrun``: NCCL between GPUs, gloo between CPUs.
+
+    Raises:
+        CourseError: a restart in which the processes would look for each other at the old ones' addresses.
+    """
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0" and _meets_in_the_old_store():
+        raise CourseError(
+            "torchrun keeps the addresses of the processes that are gone, and the new ones would wait for those",
+            fix="start it again with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 set; the run goes on from its checkpoint",
+        )
     cuda = torch.cuda.is_available()
     size, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
@@ -76,6 +86,11 @@ def join_world() -> World:
         dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
         atexit.register(dist.destroy_process_group)
     return World(int(os.environ.get("RANK", 0)) if size > 1 else 0, size, device)
+
+
+def _meets_in_the_old_store() -> bool:
+    """Whether torchrun lets the processes of every attempt share one store (its default)."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager:
