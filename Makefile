@@ -31,3 +31,4 @@ refresh: $(INSTALLED)  ## run the notebooks and keep their outputs in notebooks/
 bench: $(INSTALLED)  ## speed, as ratios
 	$(BIN)/python benchmarks/text.py
 	$(BIN)/python benchmarks/distillation.py
+	$(BIN)/python benchmarks/finetuning.py

@@ -198,24 +198,117 @@ def distill(
 @with_recipe
 def finetune(
     recipe: Recipe,
-    task: Annotated[str, typer.Argument(help="chnsenticorp or ocnli")],
+    task: Annotated[str, typer.Argument(help="one of the seven tasks, or a name of your own with --train and --dev")],
     model: Annotated[str, typer.Option(help="a folder, a hub id, or random:<architecture>")],
+    train: Annotated[Path | None, typer.Option(help="your own rows: TSV, JSON lines, or SQuAD-like JSON")] = None,
+    dev: Annotated[Path | None, typer.Option(help="your own rows to score")] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="their column with the text; none: they are questions")
+    ] = None,
+    pair_column: Annotated[str | None, typer.Option(help="their column with the second text")] = None,
+    label_column: Annotated[str, typer.Option(help="their column with the label")] = "label",
+    taught_by: Annotated[Path | None, typer.Option(help="a fine-tuned model of the task that teaches this one")] = None,
     output: Annotated[Path | None, typer.Option(help="folder for the fine-tuned model and result.json")] = None,
 ) -> None:
-    """Fine-tune a model on a task and print its accuracy on the dev rows."""
-    from .models import find_architecture, load_model, load_tokenizer
+    """Fine-tune a model on a task and print its scores on the dev rows."""
+    from .tasks import Finetuned, Layout, own_task
     from .tasks import finetune as run
 
-    kind, _, architecture = model.partition(":")
-    if kind == "random":
-        family, tokenizer = find_architecture(architecture), load_tokenizer(recipe.teacher)
-        start = family.random_model(recipe.scale, len(tokenizer), recipe.seed)
-    else:
-        start, tokenizer = load_model(model), load_tokenizer(model)
-    result = run(recipe, task, start, tokenizer)
+    if bool(train) != bool(dev):
+        raise CourseError("--train without --dev, or the other way round", fix="name both files")
+    if train and dev:
+        task = own_task(task, train, dev, Layout(text_column, pair_column, label_column) if text_column else None)
+    teacher = Finetuned.load(taught_by) if taught_by else None
+    result = run(recipe, task, *_start(recipe, model), teacher=teacher)
     if output:
         result.save(output)
-    print(json.dumps(result.result()))
+    print(json.dumps(result.result(), ensure_ascii=False))
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(help="what `minirbt finetune --output` wrote")],
+    rows: Annotated[Path, typer.Argument(help="a file of the task's form, with or without labels")],
+    output: Annotated[Path, typer.Argument(help="the predictions, as the task's publisher wants them")],
+) -> None:
+    """Predict the rows of a file with a fine-tuned model, and score them if they have labels."""
+    from .tasks import Finetuned
+
+    tuned = Finetuned.load(folder)
+    table = tuned.task.read(rows, labelled=False)
+    tuned.write_predictions(output, table)
+    print(f"{len(table):,} predictions: {output}")
+    if tuned.can_measure(table):
+        print(json.dumps(tuned.measure(table)))
+
+
+@app.command()
+@with_recipe
+def sweep(
+    recipe: Recipe,
+    output: Annotated[Path, typer.Argument(help="results, a JSON line per run; the tables go beside it, as .md")],
+    model: Annotated[list[str], typer.Option(help="name=folder, name=hub id or name=random:<architecture>; repeat")],
+    task: Annotated[list[str] | None, typer.Option(help="a task; repeat; default: all seven")] = None,
+    rate: Annotated[
+        list[str] | None, typer.Option(help="learning rate to try, or model=rate; repeat; default: as published")
+    ] = None,
+    try_epochs: Annotated[list[int] | None, typer.Option(help="epochs to try; repeat; default: 2, 3, 5, 10")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="seeds per setting")] = 3,
+    taught_by: Annotated[str | None, typer.Option(help="the model that teaches the others on every task")] = None,
+    reference: Annotated[str | None, typer.Option(help="the model the second table is relative to")] = None,
+) -> None:
+    """Fine-tune models on tasks by the published protocol; run it again to go on after an interruption."""
+    from .tasks import read_results, write_report
+    from .tasks import sweep as run
+    from .tasks.protocol import EPOCHS, TASKS
+
+    starts = dict(_named(one, "--model name=folder") for one in model)
+    rates: dict[str, list[float]] = {}
+    for one in rate or ():
+        name, value = _named(one, "--rate model=1e-4") if "=" in one else ("", one)
+        for who in [name] if name else starts:
+            rates.setdefault(who, []).append(_number(value))
+    chosen = {
+        "tasks": task or tuple(TASKS),
+        "epochs": try_epochs or EPOCHS,
+        "seeds": range(recipe.seed, recipe.seed + seeds),
+    }
+    run(
+        recipe,
+        {name: _start(recipe, one) for name, one in starts.items()},
+        output,
+        rates=rates,
+        teacher=taught_by,
+        **chosen,
+    )
+    rows = read_results(output)
+    write_report(output.with_suffix(".md"), rows, recipe.task_dir, reference, recipe.scale)
+    print(output.with_suffix(".md").read_text(encoding="utf-8"))
+
+
+def _start(recipe: Recipe, model: str) -> tuple:
+    """Model and tokenizer of a folder, a hub id, or ``random:<architecture>``."""
+    from .models import find_architecture, load_model, load_tokenizer
+
+    kind, _, architecture = model.partition(":")
+    if kind != "random":
+        return load_model(model), load_tokenizer(model)
+    tokenizer = load_tokenizer(recipe.teacher)
+    return find_architecture(architecture).random_model(recipe.scale, len(tokenizer), recipe.seed), tokenizer
+
+
+def _named(text: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise CourseError(f"{text!r} is not of the form {form}", fix=form)
+    return name, value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise CourseError(f"{text!r} is no number", fix="for example --rate 1e-4 or --rate student=1e-4") from None
 
 
 @app.command()

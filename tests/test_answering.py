@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from nltk.tokenize import NLTKWordTokenizer
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.lines import read_lines
 from minirbt_helpers.models import load_model
-from minirbt_helpers.tasks import TASKS, exact_match, f1_score, finetune
+from minirbt_helpers.tasks import TASKS, exact_match, f1_score, finetune, own_task
 from minirbt_helpers.tasks.answering import best_answers, span_scores, windows
 from minirbt_helpers.tasks.formats import read_questions
 
@@ -102,6 +103,16 @@ def test_both_forms_of_cmrc_are_read_alike(tmp_path):
     assert written(tmp_path, first_form) == written(tmp_path, other)
 
 
+def test_a_test_file_needs_no_answers(tmp_path):
+    file = tmp_path / "test.json"
+    asked = {"id": "Q", "question": "哪里？"}
+    file.write_text(json.dumps({"data": [{"paragraphs": [{"context": "我在北京。", "qas": [asked]}]}]}))
+    (row,) = TASKS["drcd"].read(file, labelled=False)
+    assert row["answers"] == {"text": [], "answer_start": []}
+    with pytest.raises(CourseError, match="answers"):
+        TASKS["drcd"].read(file)
+
+
 def test_real_cmrc_has_the_known_two_hundred_wrong_places(shared):
     rows = TASKS["cmrc2018"].load(shared / "tasks", "dev")
     missing = sum(start < 0 for answers in rows["answers"] for start in answers["answer_start"])
@@ -115,6 +126,7 @@ def test_real_cmrc_has_the_known_two_hundred_wrong_places(shared):
         ({"data": [{"paragraphs": [{"id": "P7", "qas": []}]}]}, "passage P7"),
         ({"data": [{"paragraphs": [{"id": "P7", "context": "天", "qas": [{"id": "Q"}]}]}]}, "question"),
         ({"data": ["text"]}, "passage text"),
+        ({"data": [{"paragraphs": [{"id": "P7", "context": " ", "qas": []}]}]}, "passage P7: .*no text"),
     ],
 )
 def test_what_is_no_passage_is_named(tmp_path, content, message):
@@ -169,14 +181,62 @@ def test_an_empty_passage_has_no_answer(tokenizer):
     assert best_answers(*logits, cut, [" "]) == [[]]
 
 
-def test_finetuning_on_questions_repeats_itself_and_answers(tokenizer, recipe):
+def test_finetuning_on_questions_repeats_itself_and_answers(tokenizer, recipe, tmp_path):
     run = recipe.model_copy(update={"epochs": 2, "task_rows": 16, "task_batch_size": 8})
     model = load_model("data_samples/models/student")
     first, second = (finetune(run, "drcd", model, tokenizer, learning_rate=1e-3, progress=False) for _ in range(2))
     assert first.by_epoch == second.by_epoch and len(first.by_epoch) == 2
     assert set(first.scores) == {"em", "f1"} and first.score == first.scores["f1"]
-    passage = "小明住在北京。" * 60
+    passage = "小明住在北京。" * 100  # more than 512 tokens
     answers = first.answer("小明住在哪裡？", passage, top=3)
     assert len(answers) == 3 and all(passage.startswith(one.text, one.start) for one in answers)
+    dev = first.task.load(run.task_dir, "dev")
+    assert first.measure(dev) == pytest.approx(first.scores)
+    first.write_predictions(tmp_path / "predictions.json", dev)
+    written = json.loads((tmp_path / "predictions.json").read_text(encoding="utf-8"))
+    assert list(written) == dev["id"] and list(written.values()) == first.guess(dev)
+    assert set(first.guess(dev, null_threshold=1e9)) == {""} and first.guess(dev, null_threshold=-1e9) == first.guess(
+        dev
+    )
+    unanswered = dev.map(lambda row: {"answers": {"text": [], "answer_start": []}})
+    with pytest.raises(CourseError, match="cannot be scored"):
+        first.measure(unanswered)
     with pytest.raises(CourseError, match="no labels"):
         first.predict(["北京"])
+
+
+def test_questions_that_cannot_be_learned_are_counted_and_left_out(tokenizer, recipe, tmp_path):
+    """One answer stands elsewhere than the file says, one nowhere; a file with none that stands is refused."""
+    good, moved, missing = ({"text": text, "answer_start": at} for text, at in (("北京", 2), ("北京", 5), ("广州", 2)))
+    files = {}
+    for name, answers in {"train": (good, moved, missing), "bad": (missing,)}.items():
+        passages = [article for answer in answers for article in squad("我在北京。", answer)["data"]]
+        files[name] = tmp_path / f"{name}.json"
+        files[name].write_text(json.dumps({"data": passages}), encoding="utf-8")
+    run = recipe.model_copy(update={"epochs": 1})
+    model = load_model("data_samples/models/student")
+    result = finetune(run, own_task("mine", files["train"], files["train"]), model, tokenizer, progress=False)
+    assert (result.rows, result.repaired, result.skipped) == (2, 1, 1)
+    with pytest.raises(CourseError, match="no question has an answer"):
+        finetune(run, own_task("mine", files["bad"], files["train"]), model, tokenizer, progress=False)
+
+
+def test_a_taught_reader_follows_its_teacher(tokenizer, recipe):
+    """TextBrewer gets both sides' logits, padding apart: the loss falls below that of the student alone."""
+    run = recipe.model_copy(update={"epochs": 1, "task_rows": 16, "hard_label_weight": 0.0})
+    model = load_model("data_samples/models/student")
+    teacher = finetune(run, "drcd", model, tokenizer, learning_rate=1e-3, every_epoch=False, progress=False)
+    settings = {"learning_rate": 1e-3, "seed": 1, "every_epoch": False, "progress": False}
+    more = run.model_copy(update={"epochs": 6})
+    taught = finetune(more, "drcd", model, tokenizer, teacher=teacher, **settings)
+    passage, question = "小明住在北京，他在一家書店工作。", "小明在哪裡工作？"
+    pair = tokenizer(question, passage, return_tensors="pt")
+
+    def distance(one, other) -> float:
+        with torch.no_grad():
+            sides = [side.model(**pair) for side in (one, other)]
+        first, second = (torch.stack([side.start_logits, side.end_logits]).softmax(-1) for side in sides)
+        return float((first - second).abs().sum())
+
+    fresh = finetune(run, "drcd", model, tokenizer, **settings | {"learning_rate": 1e-9})
+    assert distance(taught, teacher) < distance(fresh, teacher)

@@ -12,6 +12,7 @@ from minirbt_helpers.insight import (
     candidates_view,
     family_figure,
     fill_mask,
+    rate_figure,
     rows_view,
     two_stage_figure,
 )
@@ -106,6 +107,24 @@ def test_every_seed_is_a_dot_and_the_mean_a_bar():
     seeds = [collection for collection in axes.collections if isinstance(collection, PathCollection)]
     dots = [float(y) for collection in seeds for _, y in collection.get_offsets()]
     assert sorted(dots) == pytest.approx([0.6, 0.7, 0.8, 0.8])
+
+
+def test_every_task_has_its_panel_and_only_labels_a_majority():
+    results = {task: {"student": [0.5, 0.6]} for task in ("tnews", "bq", "drcd", "cmrc2018", "ocnli")}
+    baselines = dict.fromkeys(results, 0.3) | {"drcd": None, "cmrc2018": None}
+    axes = accuracy_figure(results, baselines, {"student": "student"}).axes
+    assert [panel.get_title() or panel.get_title("left") for panel in axes if panel.axison] == list(results)
+    assert [len(panel.lines) for panel in axes[:5]] == [1, 1, 0, 0, 1]
+
+
+def test_the_rate_figure_draws_means_and_every_seed():
+    curves = {"student": {1e-3: [0.2, 0.4], 1e-4: [0.1]}, "teacher": {1e-4: [0.5]}}
+    published = {"student": 1e-4, "teacher": 2e-5}
+    (axes,) = rate_figure(curves, published, {"student": "student", "teacher": "teacher"}, 0.07).axes
+    student = axes.lines[0]
+    assert list(student.get_xdata()) == [1e-4, 1e-3] and list(student.get_ydata()) == pytest.approx([0.1, 0.3])
+    dots = [tuple(point) for collection in axes.collections for point in collection.get_offsets()]
+    assert len(dots) == 4 and axes.get_xscale() == "log"
 
 
 def test_two_stages_match_seven_hidden_states_each():

@@ -1,20 +1,32 @@
 """Laws of the tasks and of fine-tuning."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
+from datasets import ClassLabel, Dataset, Features, Value
 
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.models import load_model
-from minirbt_helpers.tasks import TASKS, finetune, with_head
+from minirbt_helpers.models import load_model, load_tokenizer
+from minirbt_helpers.tasks import TASKS, Finetuned, Layout, finetune, own_task, with_head
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_real_files_are_read_by_the_same_code(shared, name):
     """The official numbers of rows; OCNLI's 50 without agreement are left out."""
-    official = {
-        "cmrc2018": 3219, "drcd": 3524, "ocnli": 2950, "lcqmc": 8802, "bq": 10000, "tnews": 10000, "chnsenticorp": 1200,
-    }  # fmt: skip
-    assert len(TASKS[name].load(shared / "tasks", "dev")) == official[name]
+    task = TASKS[name]
+    assert len(task.load(shared / "tasks", "dev")) == task.sizes["dev"]
+    if name in ("tnews", "chnsenticorp"):  # whole there
+        assert len(task.load(shared / "tasks", "train")) == task.sizes["train"]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_sample_files_are_read_by_the_same_code(name):
+    task = TASKS[name]
+    for split in ("train", "dev"):
+        rows = task.load("data_samples/tasks", split)
+        assert set(rows["label"]) == set(range(len(task.labels))) if task.layout else all(rows["question"])
 
 
 def broken(tmp_path, name: str, line: str) -> str:
@@ -42,7 +54,8 @@ def broken(tmp_path, name: str, line: str) -> str:
         ("lcqmc", "一\t二", "2 fields instead of 3"),
         ("lcqmc", "一\t二\t2", "unknown label '2'"),
         ("tnews", '{"label": "105", "sentence": "一"}', "unknown label '105'"),
-        ("tnews", '{"label": "100"}', "sentence"),
+        ("tnews", '{"label": "100"}', "no sentence in the row"),
+        ("tnews", '{"sentence": "一"}', "no label in the row"),
         ("drcd", '{"context": "天"]', "not JSON"),
         ("ocnli", "{", "not a row of this task"),
         ("ocnli", "[]", "not a row of this task"),
@@ -61,8 +74,113 @@ def test_missing_things_are_named(tmp_path):
         TASKS["ocnli"].load(tmp_path, "dev")
     (tmp_path / "chnsenticorp").mkdir()
     (tmp_path / "chnsenticorp" / "dev.tsv").write_text("text\tlabel\n")
-    with pytest.raises(CourseError, match=r"dev\.tsv, line 1: the header"):
+    with pytest.raises(CourseError, match=r"dev\.tsv, line 1: the header has no text_a"):
         TASKS["chnsenticorp"].load(tmp_path, "dev")
+    (tmp_path / "chnsenticorp" / "dev.tsv").write_text("label\ttext_a\n")
+    with pytest.raises(CourseError, match=r"dev\.tsv: no rows in it"):
+        TASKS["chnsenticorp"].load(tmp_path, "dev")
+    with pytest.raises(CourseError, match=r"(?s)no train file for lcqmc.*train\.tsv there; .*on application"):
+        TASKS["lcqmc"].load(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("chnsenticorp", "test.tsv", "text_a\n很好\n很差\n"),
+        ("bq", "test.tsv", "一\t二\n三\t四\n"),
+        ("tnews", "test.json", '{"id": 7, "sentence": "一", "label": "100"}\n{"id": 8, "sentence": "二"}\n'),
+    ],
+)
+def test_a_test_file_needs_no_labels(tmp_path, name, file, content):
+    """A train or dev file does; in a test file a label that only some rows have is no label."""
+    home = tmp_path / name
+    home.mkdir()
+    for split in (file, file.replace("test", "dev")):
+        (home / split).write_text(content, encoding="utf-8")
+    rows = TASKS[name].load(tmp_path, "test")
+    assert len(rows) == 2 and "label" not in rows.column_names and rows["text"]
+    with pytest.raises(CourseError, match=r"label|fields"):
+        TASKS[name].load(tmp_path, "dev")
+
+
+def test_rows_of_your_own_are_a_task_in_a_line(tmp_path):
+    (tmp_path / "train.tsv").write_text("nr\tmood\treview\n1\tglad\t好\n2\tsad\t不好\n", encoding="utf-8")
+    lines = [{"review": "一般", "mood": "sad"}, {"review": "很好", "mood": "glad"}]
+    (tmp_path / "dev.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    task = own_task("moods", tmp_path / "train.tsv", tmp_path / "dev.jsonl", Layout("review", label="mood"))
+    assert task.labels == ("glad", "sad")
+    assert task.load("anywhere", "train").to_list() == [{"text": "好", "label": 0}, {"text": "不好", "label": 1}]
+    assert task.load("anywhere", "dev")["label"] == [1, 0]
+    with pytest.raises(CourseError, match="header has no text"):
+        own_task("moods", tmp_path / "train.tsv", tmp_path / "dev.jsonl", Layout("text", label="mood"))
+    (tmp_path / "one.tsv").write_text("mood\treview\nglad\t好\n", encoding="utf-8")
+    with pytest.raises(CourseError, match="at least two"):
+        own_task("moods", tmp_path / "one.tsv", tmp_path / "dev.jsonl", Layout("review", label="mood"))
+
+
+# --- the hub --------------------------------------------------------------------------------------------------------
+
+
+def published(folder, config: str, **splits: Dataset) -> str:
+    """A dataset's folder as it lies on the hub: Parquet files, and a card that names them."""
+    lines = ["---", "configs:", f"- config_name: {config}", "  data_files:"]
+    for split, rows in splits.items():
+        rows.to_parquet(folder / config / f"{split}.parquet")
+        lines += [f"  - split: {split}", f"    path: {config}/{split}.parquet"]
+    (folder / "README.md").write_text("\n".join([*lines, "---", ""]), encoding="utf-8")
+    return str(folder)
+
+
+def test_the_hubs_tables_give_the_rows_that_files_give(tmp_path):
+    """CLUE keeps the labels as numbers with names, and -1 for a secret one; C-MTEB calls the label a score."""
+    news = Features({"sentence": Value("string"), "label": ClassLabel(names=["100", "101", "116"])})
+    rows = Dataset.from_dict({"sentence": ["一", "二"], "label": [2, 0]}, features=news)
+    secret = Dataset.from_dict({"sentence": ["三"], "label": [-1]}, features=news)
+    task = TASKS["tnews"]
+    task = replace(
+        task, hub=replace(task.hub, name=published(tmp_path / "clue", "tnews", validation=rows, test=secret))
+    )
+    assert task.load("hub", "dev").to_list() == [{"text": "一", "label": 14}, {"text": "二", "label": 0}]
+    assert task.load("hub", "test").to_list() == [{"text": "三"}]
+    with pytest.raises(CourseError, match="cannot load the train split"):
+        task.load("hub", "train")
+
+    scored = Dataset.from_dict({"sentence1": ["一", "三"], "sentence2": ["二", "四"], "score": [1.0, 0.0]})
+    task = TASKS["lcqmc"]
+    folder = published(tmp_path / "lcqmc", "default", train=scored)
+    task = replace(task, hub=replace(task.hub, name=folder))
+    assert task.load("hub", "train")["label"] == [1, 0]
+
+
+def test_the_hubs_questions_are_mended_like_a_files(tmp_path):
+    asked = {"id": ["Q"], "context": ["我在北京。"], "question": ["哪里？"]}
+    answers = {"answers": [{"text": ["北京"], "answer_start": [-1]}]}
+    task = TASKS["drcd"]
+    folder = published(tmp_path / "clue", "drcd", train=Dataset.from_dict(asked | answers))
+    (row,) = replace(task, hub=replace(task.hub, name=folder)).load("hub", "train")
+    assert row["answers"] == {"text": ["北京"], "answer_start": [2]} and row["repaired"] == 1
+
+
+def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch):
+    from minirbt_helpers.tasks import hub
+
+    def unreachable(name, config, *, split, revision):
+        asked.append((name, config, split, revision))
+        raise ConnectionError("Couldn't reach it")
+
+    asked = []
+    monkeypatch.setattr(hub, "load_dataset", unreachable)
+    for source in ("hub", "hub@abc", "someone/else@def"):
+        with pytest.raises(CourseError, match="HF_ENDPOINT"):
+            TASKS["ocnli"].load(source, "dev")
+    assert asked == [
+        ("clue/clue", "ocnli", "validation", TASKS["ocnli"].hub.revision),
+        ("clue/clue", "ocnli", "validation", "abc"),
+        ("someone/else", "ocnli", "validation", "def"),
+    ]
+
+
+# --- fine-tuning ----------------------------------------------------------------------------------------------------
 
 
 def test_rows_without_agreement_are_left_out(tmp_path):
@@ -92,13 +210,94 @@ def test_finetuning_fits_its_training_rows_and_repeats_itself(tokenizer, recipe,
     )
     assert first.scores == second.scores == first.by_epoch[-1] and first.rows == 64
     assert run.epochs == len(first.by_epoch)
-    (shares,) = first.predict(["房间很干净，下次还来。"])
-    assert set(shares) == {"negative", "positive"} and sum(shares.values()) == pytest.approx(1, abs=1e-5)
-    first.save(tmp_path / "model")
-    assert (tmp_path / "model" / "result.json").exists()
+    last = finetune(
+        run, "chnsenticorp", model, tokenizer, learning_rate=1e-3, seed=1, every_epoch=False, progress=False
+    )
+    assert last.by_epoch == first.by_epoch[-1:]
+
+
+@pytest.fixture(scope="module")
+def tuned(tokenizer, tmp_path_factory) -> Finetuned:
+    """A student that has seen a few reviews."""
+    from minirbt_helpers.recipe import load_recipe
+
+    run = load_recipe("sample", epochs=1, task_rows=64)
+    model = load_model("data_samples/models/student")
+    return finetune(run, "chnsenticorp", model, tokenizer, learning_rate=1e-3, progress=False)
+
+
+def test_predictions_do_not_depend_on_their_company(tuned):
+    """Batches are sorted by length and padded: each text gets what it gets alone, in the order given."""
+    texts = ["房间很干净，下次还来。", "差。", "早餐一般，" * 60, "很好"]
+    together = tuned.predict(texts)
+    for text, shares in zip(texts, together, strict=True):
+        assert set(shares) == {"negative", "positive"} and sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert tuned.predict([text])[0] == pytest.approx(shares, abs=1e-5)
+    with pytest.raises(CourseError, match="not spans"):
+        tuned.answer("哪里？", "北京")
+
+
+def test_what_is_saved_comes_back(tuned, tmp_path):
+    tuned.save(tmp_path / "model")
+    back = Finetuned.load(tmp_path / "model")
+    assert back.task == tuned.task and back.result() == tuned.result()
+    assert back.predict(["很好"])[0] == pytest.approx(tuned.predict(["很好"])[0], abs=1e-6)
+    with pytest.raises(CourseError, match="not a fine-tuned model"):
+        Finetuned.load(tmp_path)
+
+
+def test_the_dev_score_is_what_predicting_the_dev_rows_gives(tuned):
+    rows = tuned.task.load("data_samples/tasks", "dev")
+    assert tuned.measure(rows) == pytest.approx(tuned.scores)
+    with pytest.raises(CourseError, match="cannot be scored"):
+        tuned.measure(rows.remove_columns("label"))
+
+
+def test_predictions_are_written_as_each_publisher_wants_them(tuned, tmp_path):
+    rows = tuned.task.load("data_samples/tasks", "dev").select(range(3)).remove_columns("label")
+    tuned.write_predictions(tmp_path / "out.tsv", rows)
+    head, *lines = (tmp_path / "out.tsv").read_text(encoding="utf-8").splitlines()
+    assert head == "index\tprediction" and [line.split("\t")[1] for line in lines] == tuned.guess(rows)
+    assert {line.split("\t")[1] for line in lines} <= {"0", "1"} and lines[2].startswith("2\t")
+    news = replace(tuned, task=replace(TASKS["tnews"], answers={"100": "story", "116": "games"}))
+    news.write_predictions(tmp_path / "out.json", rows.add_column("id", [5, 6, 9]))
+    written = [json.loads(line) for line in (tmp_path / "out.json").read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in written] == [5, 6, 9] and {row["label"] for row in written} <= {"100", "116"}
+
+
+def test_a_taught_student_learns_from_its_teacher_and_not_from_the_labels(tuned, tokenizer, recipe):
+    """Without a hard label's weight the labels do not count; with it, or with another teacher, they do."""
+    run = recipe.model_copy(
+        update={"epochs": 1, "task_rows": 64, "task_batch_size": 16, "hard_label_weight": 0.0, "kd_weight": 1.0}
+    )
+    model = load_model("data_samples/models/student")
+    swapped = replace(tuned.task, answers=dict(reversed(tuned.task.answers.items())))
+    taught = []
+    for task in (tuned.task, swapped):  # the same rows, with the labels' meaning turned round
+        teacher = replace(tuned, task=task)
+        taught.append(finetune(run, task, model, tokenizer, teacher=teacher, learning_rate=1e-3, progress=False))
+    weights = [one.model.classifier.weight for one in taught]
+    torch.testing.assert_close(*weights)
+    plain = finetune(run, "chnsenticorp", model, tokenizer, learning_rate=1e-3, progress=False)
+    assert not torch.equal(plain.model.classifier.weight, weights[0])
+    assert taught[0].teacher == "64-wide" and plain.teacher == ""
+    with pytest.raises(CourseError, match="fine-tuned on chnsenticorp, not on ocnli"):
+        finetune(run, "ocnli", model, tokenizer, teacher=tuned)
+
+
+def test_what_does_not_fit_is_refused_before_training(tokenizer, recipe, tmp_path):
+    model = load_model("data_samples/models/student")
+    with pytest.raises(CourseError, match="TASK_LENGTH 513"):
+        finetune(recipe.model_copy(update={"task_length": 513}), "ocnli", model, tokenizer)
+    with pytest.raises(CourseError, match="unknown task"):
+        finetune(recipe, "sst2", model, tokenizer)
+    model.config.vocab_size = 100
+    with pytest.raises(CourseError, match="entries, the model 100"):
+        finetune(recipe, "ocnli", model, tokenizer)
+    model.save_pretrained(tmp_path / "bare")
+    with pytest.raises(CourseError, match="tokenizer"):
+        load_tokenizer(tmp_path / "bare")
 
 
 def test_published_learning_rates_go_by_size():
     assert TASKS["ocnli"].learning_rate(12) == 2e-5 and TASKS["ocnli"].learning_rate(6) == 5e-5
-    with pytest.raises(CourseError, match="unknown task"):
-        finetune(None, "sst2", None, None)

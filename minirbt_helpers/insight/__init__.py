@@ -2,7 +2,15 @@
 
 from .drawing import Drawing
 from .figures import PALETTE, prepare_figures
-from .model_views import accuracy_figure, candidates_view, family_figure, fill_mask, rows_view, two_stage_figure
+from .model_views import (
+    accuracy_figure,
+    candidates_view,
+    family_figure,
+    fill_mask,
+    rate_figure,
+    rows_view,
+    two_stage_figure,
+)
 from .plots import (
     binding_picture,
     cka_picture,
@@ -114,6 +122,7 @@ __all__ = [
     "paths_picture",
     "prepare_figures",
     "projected_cosine",
+    "rate_figure",
     "read",
     "read_all",
     "rows_view",

@@ -192,31 +192,82 @@ def _lesson(
 
 
 def accuracy_figure(
-    results: Mapping[str, Mapping[str, Sequence[float]]], baselines: Mapping[str, float], colours: Mapping[str, str]
+    results: Mapping[str, Mapping[str, Sequence[float]]],
+    baselines: Mapping[str, float | None],
+    colours: Mapping[str, str],
 ) -> Figure:
-    """Accuracy of several models on tasks: the mean as a bar, every seed as a dot (notebook 05).
+    """Scores of several models on tasks, a panel per task: the mean as a bar, every seed as a dot (notebook 05).
 
     Args:
-        results: per task, per model, the accuracy (0 to 1) of every seed.
-        baselines: per task, the accuracy of always giving the most frequent answer; a dashed line.
+        results: per task, per model, the score (0 to 1) of every seed.
+        baselines: per task, the accuracy of always giving the most frequent answer, a dashed line; None: no line.
         colours: per model, a name of :data:`PALETTE`.
     """
-    figure, panels = plt.subplots(1, len(results), figsize=(5.2 * len(results), 3.8), sharey=True, squeeze=False)
-    for axes, (task, models) in zip(panels[0], results.items(), strict=True):
-        for place, (name, scores) in enumerate(models.items()):
-            mean = sum(scores) / len(scores)
-            axes.bar(place, mean, width=0.62, color=PALETTE[colours[name]], alpha=0.45)
-            spread = [place + (number - (len(scores) - 1) / 2) * 0.14 for number in range(len(scores))]
-            axes.scatter(spread, scores, s=42, color=PALETTE[colours[name]], edgecolor="white", zorder=3)
-            top = (place, max(mean, *scores))
-            axes.annotate(f"{mean:.1%}", top, (0, 7), textcoords="offset points", ha="center", fontsize=9)
-        end = len(models) - 0.55
-        axes.hlines(baselines[task], -0.5, end, color="#444444", linestyle="--", linewidth=1.2, zorder=2)
-        axes.text(end, baselines[task], " majority", va="center", color="#444444", fontsize=9)
-        axes.set(title=task, ylim=(0, 1), xlim=(-0.5, len(models)))
-        axes.set_xticks(range(len(models)), list(models))
+    columns = min(4, len(results))
+    rows = -(-len(results) // columns)
+    size = (3.4 * columns + 1.6, 3.2 * rows + 0.6)
+    figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    panels = list(grid.flat)
+    for axes, (task, models) in zip(panels, results.items(), strict=False):
+        _bars_with_seeds(axes, models, colours)
+        if baselines[task] is not None:
+            axes.axhline(baselines[task], color="#444444", linestyle="--", linewidth=1.2, zorder=2)
+            place = (1, baselines[task])
+            axes.annotate(
+                "majority", place, (-2, 3), ("axes fraction", "data"), "offset points", ha="right", fontsize=8
+            )
+        axes.set(title=task, ylim=(0, 1))
         axes.yaxis.set_major_formatter("{x:.0%}")
-    panels[0][0].set_ylabel("accuracy on dev rows")
+    for axes in panels[len(results) :]:
+        axes.axis("off")
+    for row in grid:
+        row[0].set_ylabel("score on dev rows")
+    return figure
+
+
+def _bars_with_seeds(axes: Axes, models: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> None:
+    for place, (name, scores) in enumerate(models.items()):
+        mean = sum(scores) / len(scores)
+        axes.bar(place, mean, width=0.62, color=PALETTE[colours[name]], alpha=0.45)
+        spread = [place + (number - (len(scores) - 1) / 2) * 0.14 for number in range(len(scores))]
+        axes.scatter(spread, scores, s=26, color=PALETTE[colours[name]], edgecolor="white", zorder=3)
+        top = (place, max(mean, *scores))
+        axes.annotate(f"{mean:.1%}", top, (0, 6), textcoords="offset points", ha="center", fontsize=8)
+    axes.set_xticks(
+        range(len(models)), [name.replace(", ", ",\n").replace(" pre", "\npre") for name in models], fontsize=8
+    )
+
+
+def rate_figure(
+    curves: Mapping[str, Mapping[float, Sequence[float]]],
+    published: Mapping[str, float],
+    colours: Mapping[str, str],
+    baseline: float | None = None,
+    title: str = "",
+) -> Figure:
+    """Scores against the learning rate, a line per model through the means, a dot per seed (notebook 05).
+
+    Args:
+        curves: per model, per learning rate, the score (0 to 1) of every seed.
+        published: per model, the published rate of the full-size one; a dotted line.
+        colours: per model, a name of :data:`PALETTE`.
+        baseline: the majority class; a dashed line.
+        title: above the picture.
+    """
+    figure, axes = plt.subplots(figsize=(8, 3.8))
+    for name, by_rate in curves.items():
+        colour = PALETTE[colours[name]]
+        rates = sorted(by_rate)
+        means = [sum(by_rate[rate]) / len(by_rate[rate]) for rate in rates]
+        axes.plot(rates, means, color=colour, linewidth=1.8, marker="_", label=name)
+        dots = [(rate, score) for rate in rates for score in by_rate[rate]]
+        axes.scatter(*zip(*dots, strict=True), s=26, color=colour, edgecolor="white", zorder=3)
+        axes.axvline(published[name], color=colour, linestyle=":", label=f"published for the full-size {name}")
+    if baseline is not None:
+        axes.axhline(baseline, color="#444444", linestyle="--", linewidth=1.2, label="majority class")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="score on dev rows", ylim=(0, None), title=title)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
     return figure
 
 

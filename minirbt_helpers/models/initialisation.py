@@ -97,7 +97,12 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
     Raises:
         CourseError: no tokenizer there.
     """
-    return _quietly(BertTokenizer, name_or_path)
+    folder = fetch_model(name_or_path)
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):  # else one that knows no word
+        raise CourseError(
+            "no tokenizer beside the model", where=folder, fix="copy vocab.txt or tokenizer.json of its teacher there"
+        )
+    return _quietly(BertTokenizer, folder)
 
 
 def _quietly(kind: type, name_or_path: str | Path, **settings):

@@ -1,10 +1,16 @@
 """Fine-tuning on Chinese tasks (notebook 05)."""
 
 from .answering import Answer
-from .finetuning import Finetuned, encode, finetune, with_head
+from .finetuned import Finetuned
+from .finetuning import encode, finetune, with_head
+from .formats import Layout
 from .metrics import exact_match, f1_score
-from .registry import TASKS, Task, find_task
+from .protocol import read_results, sweep
+from .registry import TASKS, Task, find_task, own_task
+from .report import Mean, as_markdown, best_means, majority, relative_table, score_table, write_report
 
 __all__ = [
-    "TASKS", "Answer", "Finetuned", "Task", "encode", "exact_match", "f1_score", "find_task", "finetune", "with_head",
+    "TASKS", "Answer", "Finetuned", "Layout", "Mean", "Task", "as_markdown", "best_means", "encode", "exact_match",
+    "f1_score", "find_task", "finetune", "majority", "own_task", "read_results", "relative_table", "score_table",
+    "sweep", "with_head", "write_report",
 ]  # fmt: skip

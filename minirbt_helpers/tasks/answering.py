@@ -18,6 +18,7 @@ from .metrics import exact_match, f1_score
 
 LONGEST = 64  # most tokens of an answer
 CANDIDATES = 20  # spans kept of every window
+SHORTEST_WINDOW = 16  # tokens: a question, its passage and their overlap need some room
 
 
 @dataclass(frozen=True)

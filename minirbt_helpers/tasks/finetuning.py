@@ -1,12 +1,9 @@
-"""Fine-tuning on a task with transformers' Trainer, and using what was learned (notebook 05)."""
+"""Fine-tuning on a task with transformers' Trainer (notebook 05)."""
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from datasets import Dataset
 from transformers import (
     BertForMaskedLM,
@@ -16,7 +13,6 @@ from transformers import (
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    Trainer,
     TrainingArguments,
     set_seed,
 )
@@ -24,86 +20,11 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback, Tra
 
 from ..errors import CourseError
 from ..recipe import Recipe
-from ..workspace import atomic_folder, progress_bar, quiet_datasets, write_json
-from .answering import Answer, best_answers, span_scores, windows
+from ..workspace import progress_bar, quiet_datasets
+from .answering import SHORTEST_WINDOW, best_answers, span_scores, windows
+from .finetuned import Finetuned, Scores
 from .registry import Task, find_task
-
-Scores = dict[str, float]  # "accuracy", or "em" and "f1", from 0 to 1
-
-
-@dataclass(frozen=True)
-class Finetuned:
-    """What fine-tuning leaves.
-
-    Attributes:
-        model, tokenizer: ready to use.
-        task: the task.
-        by_epoch: the scores on the dev rows after every epoch.
-        learning_rate, epochs, seed, rows, length: how it was trained, on how many rows of at most how many tokens.
-    """
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    task: Task
-    by_epoch: tuple[Scores, ...]
-    learning_rate: float
-    epochs: int
-    seed: int
-    rows: int
-    length: int
-
-    @property
-    def scores(self) -> Scores:
-        """The scores on the dev rows after the last epoch."""
-        return self.by_epoch[-1]
-
-    @property
-    def score(self) -> float:
-        """The one that counts: accuracy, or F1."""
-        return self.scores[self.task.metric]
-
-    @torch.no_grad()
-    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, float]]:
-        """Probability of every label for every text (for pairs: with ``pairs`` as second sentences).
-
-        Raises:
-            CourseError: the task asks questions: see :meth:`answer`.
-        """
-        if not self.task.answers:
-            raise CourseError(f"{self.task.name} has no labels", fix="answer(question, passage)")
-        encoded = self.tokenizer(
-            list(texts), list(pairs) if pairs else None, padding=True, truncation=True, return_tensors="pt"
-        ).to(self.model.device)
-        shares = self.model(**encoded).logits.softmax(-1).tolist()
-        return [dict(zip(self.task.meanings, row, strict=True)) for row in shares]
-
-    @torch.no_grad()
-    def answer(self, question: str, passage: str, top: int = 5) -> list[Answer]:
-        """The best spans of a passage of any length, best first.
-
-        Raises:
-            CourseError: the task has labels: see :meth:`predict`.
-        """
-        if self.task.answers:
-            raise CourseError(f"{self.task.name} has labels, not spans", fix="predict(texts)")
-        row = {"question": [question], "context": [passage], "answers": [{"text": [], "answer_start": []}]}
-        cut = windows(Dataset.from_dict(row), self.tokenizer, self.length)
-        inputs = [{name: window[name] for name in self.tokenizer.model_input_names} for window in cut]
-        batch = self.tokenizer.pad(inputs, return_tensors="pt").to(self.model.device)
-        outputs = self.model(**batch)
-        return best_answers(outputs.start_logits.cpu(), outputs.end_logits.cpu(), cut, [passage], top)[0]
-
-    def save(self, folder: str | Path) -> None:
-        """Write model, tokenizer and ``result.json``, whole or not at all."""
-        with atomic_folder(folder) as new:
-            self.model.save_pretrained(new)
-            self.tokenizer.save_pretrained(new)
-            write_json(new / "result.json", self.result())
-
-    def result(self) -> dict:
-        """The figures as plain data."""
-        names = ("scores", "by_epoch", "learning_rate", "epochs", "seed", "rows", "length")
-        return {"task": self.task.name, **{name: getattr(self, name) for name in names}}
+from .trainer import OrderedTrainer, by_length
 
 
 def finetune(
@@ -114,6 +35,8 @@ def finetune(
     *,
     learning_rate: float | None = None,
     seed: int | None = None,
+    teacher: Finetuned | None = None,
+    every_epoch: bool = True,
     progress: bool = True,
 ) -> Finetuned:
     """Fine-tune a pre-trained model on a task, by the published protocol.
@@ -125,59 +48,85 @@ def finetune(
         tokenizer: the one it was trained with.
         learning_rate: None: the recipe's, or the published one for a model of this depth.
         seed: of head, order and dropout; None: the recipe's.
+        teacher: fine-tuned on the same task; the model then learns from its logits, too, with TextBrewer.
+        every_epoch: score the dev rows after every epoch; otherwise after the last one alone.
         progress: show a progress bar.
 
     Raises:
-        CourseError: unknown task, missing or broken files.
+        CourseError: unknown task, missing or broken files, no row to learn from, a model, tokenizer or teacher
+            that does not fit.
     """
     task = task if isinstance(task, Task) else find_task(task)
+    _check(model, tokenizer, recipe)
+    if teacher:
+        _check_teacher(teacher, task, tokenizer)
     seed = recipe.seed if seed is None else seed
     rate = learning_rate or recipe.task_learning_rate or task.learning_rate(model.config.num_hidden_layers)
     train, dev = (task.load(recipe.task_dir, split) for split in ("train", "dev"))
     train = train.select(range(min(len(train), recipe.task_rows or len(train))))
+    usable = train if task.layout else _answerable(train)
     set_seed(seed)
-    lesson = (_labels if task.answers else _spans)(task, model, train, dev, tokenizer, recipe.task_length)
+    headed = with_head(model, task, recipe.task_attention_dropout)
+    lesson = (_labels if task.layout else _spans)(headed, usable, dev, tokenizer, recipe.task_length)
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = Trainer(
-            lesson.model,
-            _arguments(recipe, rate, seed, scratch),
-            train_dataset=lesson.train,
-            eval_dataset=lesson.dev,
-            data_collator=DataCollatorWithPadding(tokenizer),
-            compute_metrics=lesson.scores,
+        trainer = _trainer(
+            lesson, training_arguments(recipe, rate, seed, scratch, every_epoch), tokenizer, recipe, teacher
         )
-        trainer.remove_callback(PrinterCallback)
-        trainer.remove_callback(ProgressCallback)
         if progress:
             trainer.add_callback(_Bar(f"{task.name} {model.config.hidden_size}-wide", task.metric))
         trainer.train()
+        if not every_epoch:
+            trainer.evaluate()
     by_epoch = tuple(
         {name: row[f"eval_{name}"] for name in task.metrics} for row in trainer.state.log_history if "eval_loss" in row
     )
-    settings = {"learning_rate": rate, "epochs": recipe.epochs, "seed": seed}
     return Finetuned(
-        lesson.model.eval(), tokenizer, task, by_epoch, **settings, rows=len(train), length=recipe.task_length
-    )
-
-
-def _arguments(recipe: Recipe, rate: float, seed: int, scratch: str) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=scratch,
+        lesson.model.eval(),
+        tokenizer,
+        task,
+        by_epoch,
         learning_rate=rate,
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.task_batch_size,
-        per_device_eval_batch_size=recipe.task_batch_size,
-        warmup_steps=recipe.warmup,
-        weight_decay=recipe.weight_decay,
-        train_sampling_strategy="group_by_length",  # less padding
-        eval_strategy="epoch",
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
+        epochs=recipe.epochs,
         seed=seed,
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
+        rows=len(usable),
+        length=recipe.task_length,
+        repaired=0 if task.layout else sum(train["repaired"]),
+        skipped=len(train) - len(usable),
+        teacher=f"{teacher.model.config.hidden_size}-wide" if teacher else "",
     )
+
+
+def _check(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> None:
+    if len(tokenizer) > model.config.vocab_size:
+        raise CourseError(
+            f"the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}",
+            fix="use the tokenizer that lies beside the model",
+        )
+    longest = model.config.max_position_embeddings
+    if not SHORTEST_WINDOW <= recipe.task_length <= longest:
+        raise CourseError(
+            f"TASK_LENGTH {recipe.task_length}",
+            fix=f"{SHORTEST_WINDOW} to {longest}: the model has that many positions; longer passages go in windows",
+        )
+
+
+def _check_teacher(teacher: Finetuned, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
+    if (teacher.task.name, teacher.task.labels) != (task.name, task.labels):
+        raise CourseError(
+            f"the teacher was fine-tuned on {teacher.task.name}, not on {task.name}", fix="fine-tune it on the task"
+        )
+    if teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise CourseError(
+            "teacher and student have different vocabularies", fix="both must read the same tokens: take one tokenizer"
+        )
+
+
+def _answerable(rows: Dataset) -> Dataset:
+    """The questions that have an answer in their passage."""
+    places = [place for place, answers in enumerate(rows["answers"]) if max(answers["answer_start"], default=-1) >= 0]
+    if not places:
+        raise CourseError("no question has an answer that stands in its passage", fix="check the train file")
+    return rows.select(places)
 
 
 class _Lesson(NamedTuple):
@@ -189,31 +138,73 @@ class _Lesson(NamedTuple):
     scores: Callable[[EvalPrediction], Scores]
 
 
-def _labels(task: Task, model: BertForMaskedLM, train: Dataset, dev: Dataset, tokenizer, length: int) -> _Lesson:
+def _labels(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, length: int) -> _Lesson:
     def scores(got: EvalPrediction) -> Scores:
         return {"accuracy": float((got.predictions.argmax(-1) == got.label_ids).mean())}
 
-    return _Lesson(with_head(model, task), *(encode(rows, tokenizer, length) for rows in (train, dev)), scores)
+    encoded = encode(train, tokenizer, length), by_length(encode(dev, tokenizer, length))
+    return _Lesson(model, *encoded, scores)
 
 
-def _spans(task: Task, model: BertForMaskedLM, train: Dataset, dev: Dataset, tokenizer, length: int) -> _Lesson:
-    answerable = train.filter(lambda row: max(row["answers"]["answer_start"], default=-1) >= 0)
-    cut = windows(dev, tokenizer, length)
+def _spans(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, length: int) -> _Lesson:
+    cut = by_length(windows(dev, tokenizer, length))
 
     def scores(got: EvalPrediction) -> Scores:
         best = best_answers(*got.predictions, cut, dev["context"])
         return span_scores((answers[0].text if answers else "" for answers in best), dev)
 
-    return _Lesson(with_head(model, task), windows(answerable, tokenizer, length), cut, scores)
+    return _Lesson(model, windows(train, tokenizer, length), cut, scores)
 
 
-def with_head(model: BertForMaskedLM, task: Task) -> PreTrainedModel:
+def _trainer(
+    lesson: _Lesson, arguments: TrainingArguments, tokenizer, recipe: Recipe, teacher: Finetuned | None
+) -> OrderedTrainer:
+    parts = {
+        "train_dataset": lesson.train,
+        "eval_dataset": lesson.dev,
+        "data_collator": DataCollatorWithPadding(tokenizer),
+        "compute_metrics": lesson.scores,
+    }
+    if teacher is None:
+        trainer = OrderedTrainer(lesson.model, arguments, **parts)
+    else:
+        from .distilling import DistillingTrainer
+
+        trainer = DistillingTrainer(lesson.model, arguments, **parts, teacher=teacher.model, recipe=recipe)
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer
+
+
+def training_arguments(recipe: Recipe, rate: float, seed: int, scratch: str, every_epoch: bool) -> TrainingArguments:
+    """The recipe's fine-tuning settings as the Trainer wants them."""
+    return TrainingArguments(
+        output_dir=scratch,
+        learning_rate=rate,
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.task_batch_size,
+        per_device_eval_batch_size=recipe.task_batch_size,
+        warmup_steps=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        train_sampling_strategy="group_by_length",  # less padding; benchmarks/finetuning.py measures how much
+        eval_strategy="epoch" if every_epoch else "no",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        seed=seed,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+
+
+def with_head(model: BertForMaskedLM, task: Task, attention_dropout: float = 0.1) -> PreTrainedModel:
     """A copy of the model's encoder under a fresh head: a classifier, or where the answer begins and ends."""
     config = type(model.config).from_dict(model.config.to_dict())
-    if task.answers:
+    config.attention_probs_dropout_prob = attention_dropout
+    if task.layout:
         config.id2label = dict(enumerate(task.meanings))
         config.label2id = {meaning: index for index, meaning in enumerate(task.meanings)}
-    headed = (BertForSequenceClassification if task.answers else BertForQuestionAnswering)(config)
+    headed = (BertForSequenceClassification if task.layout else BertForQuestionAnswering)(config)
     missing, unexpected = headed.bert.load_state_dict(model.bert.state_dict(), strict=False)
     if unexpected or any(not name.startswith("pooler") for name in missing):
         raise CourseError(f"the encoder does not fit: {missing or unexpected}", fix="give a BERT of save_pretrained")
@@ -228,7 +219,7 @@ def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Da
         return tokenizer(batch["text"], batch["text_pair"] if pairs else None, truncation=True, max_length=length)
 
     with quiet_datasets():
-        return rows.map(tokens, batched=True, remove_columns=["text"] + ["text_pair"] * pairs)
+        return rows.map(tokens, batched=True, remove_columns=[name for name in rows.column_names if name != "label"])
 
 
 class _Bar(TrainerCallback):

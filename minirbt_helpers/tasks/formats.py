@@ -6,7 +6,8 @@ Sources: ChnSentiCorp (Tan, 2006); LCQMC (Liu et al., 2018); BQ Corpus (Chen et 
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CourseError
@@ -14,52 +15,80 @@ from ..lines import read_lines
 
 Labels = tuple[str, ...]  # as the files spell them, in the order of their indices
 Row = dict[str, object]
+Numbered = Iterator[tuple[int, dict[str, object]]]  # line number and fields
 
 
-def read_labelled_tsv(file: Path, labels: Labels) -> Iterator[Row]:
-    """Rows of a TSV with the header ``label, text_a`` (ChnSentiCorp): ``text``, ``label``."""
-    columns = ("label", "text_a")
-    header = next(read_lines(file), "").split("\t")
-    if header != list(columns):
-        raise CourseError(
-            f"the header is {header}", where=f"{file}, line 1", fix="label and text_a, with a tab between them"
-        )
-    for number, (label, text) in _fields(file, columns, skip=1):
-        yield {"text": _text(text, file, number), "label": _label(label, labels, file, number)}
+@dataclass(frozen=True)
+class Layout:
+    """Where a labelled file keeps its texts: the names of TSV columns or of JSON fields.
+
+    Attributes:
+        text, pair, label: names; ``pair`` is None for single texts.
+        columns: of a TSV without header, in order (LCQMC, BQ Corpus); None: the first line names them.
+        skipped: a label whose rows are left out (OCNLI's ``-``: the annotators did not agree).
+    """
+
+    text: str
+    pair: str | None = None
+    label: str = "label"
+    columns: tuple[str, ...] | None = None
+    skipped: str | None = None
+
+    def read(self, file: Path, labels: Labels, *, labelled: bool = True) -> Iterator[Row]:
+        """Rows of a file: TSV, or JSON lines where its name ends in ``.json`` or ``.jsonl``.
+
+        Args:
+            file: UTF-8.
+            labels: the labels that may stand there.
+            labelled: False: a file without labels is welcome, too (a test file).
+
+        Yields:
+            ``text``, for pairs ``text_pair``, and, where the file has it, ``label`` (an index).
+
+        Raises:
+            CourseError: a missing column, a broken row, an empty text or an unknown label (file and line).
+        """
+        places = ((f"{file}, line {number}", fields) for number, fields in self._lines(file, labelled))
+        return self.rows(places, labels, labelled=labelled)
+
+    def rows(
+        self, placed: Iterable[tuple[str, Mapping[str, object]]], labels: Labels, *, labelled: bool = True
+    ) -> Iterator[Row]:
+        """Rows of named fields, each given with its place (for errors): a file's lines, or a hub's table."""
+        for where, fields in placed:
+            row: Row = {"id": fields["id"]} if "id" in fields else {}
+            for ours, theirs in (("text", self.text), ("text_pair", self.pair)):
+                if theirs:
+                    row[ours] = _text(fields, theirs, where)
+            if labelled or fields.get(self.label) is not None:
+                label = _field(fields, self.label, where)
+                if label == self.skipped:
+                    continue
+                row["label"] = _label(label, labels, where)
+            yield row
+
+    def labels(self, file: Path) -> Labels:
+        """Every label that stands in a file, in alphabetical order."""
+        places = ((f"{file}, line {number}", fields) for number, fields in self._lines(file, labelled=True))
+        found = {_spelled(_field(fields, self.label, where)) for where, fields in places}
+        return tuple(sorted(found - {self.skipped}))
+
+    def _lines(self, file: Path, labelled: bool) -> Numbered:
+        if file.suffix in (".json", ".jsonl"):
+            return _objects(file)
+        needed = [name for name in (self.text, self.pair) if name]
+        return _table(file, self.columns, needed, self.label if labelled else None)
 
 
-def read_pair_tsv(file: Path, labels: Labels) -> Iterator[Row]:
-    """Rows of a TSV without header (LCQMC, BQ Corpus): ``text``, ``text_pair``, ``label``."""
-    for number, (first, second, label) in _fields(file, ("first sentence", "second sentence", "label")):
-        yield {
-            "text": _text(first, file, number),
-            "text_pair": _text(second, file, number),
-            "label": _label(label, labels, file, number),
-        }
-
-
-def read_pair_json(file: Path, labels: Labels) -> Iterator[Row]:
-    """Rows of JSON lines (OCNLI): ``text``, ``text_pair``, ``label``; those labelled ``-`` are left out."""
-    for number, (first, second, label) in _objects(file, ("sentence1", "sentence2", "label")):
-        if label != "-":  # the annotators did not agree
-            yield {
-                "text": _text(first, file, number),
-                "text_pair": _text(second, file, number),
-                "label": _label(label, labels, file, number),
-            }
-
-
-def read_news_json(file: Path, labels: Labels) -> Iterator[Row]:
-    """Rows of JSON lines (TNEWS): ``text``, ``label``; the keywords are not used, as in the published results."""
-    for number, (text, label) in _objects(file, ("sentence", "label")):
-        yield {"text": _text(text, file, number), "label": _label(label, labels, file, number)}
-
-
-def read_questions(file: Path, labels: Labels = ()) -> Iterator[Row]:
+def read_questions(file: Path, *, labelled: bool = True) -> Iterator[Row]:
     """Questions of CMRC 2018 or DRCD, one row each.
 
     Both of CMRC's forms are read: the SQuAD-like one, which is DRCD's too, and the first one
     (``context_text``, ``query_text``, answers without places).
+
+    Args:
+        file: UTF-8 JSON.
+        labelled: False: questions without ``answers`` are welcome, too (a test file).
 
     Yields:
         ``id``, ``context``, ``question``, ``answers`` (``text`` and ``answer_start``, two lists), and
@@ -71,20 +100,33 @@ def read_questions(file: Path, labels: Labels = ()) -> Iterator[Row]:
         CourseError: not JSON, a field is missing (the passage is named), or a passage without text.
     """
     for passage in _passages(file):
+        first_form = isinstance(passage, dict) and "context_text" in passage
+        names = ("query_id", "query_text") if first_form else ("id", "question")
         try:
-            first_form = "context_text" in passage
             context = passage["context_text" if first_form else "context"]
-            names = ("query_id", "query_text", "answers") if first_form else ("id", "question", "answers")
-            questions = [[one[name] for name in names] for one in passage["qas"]]
-        except (KeyError, TypeError, AttributeError) as problem:
+            if not isinstance(context, str) or not context.strip():
+                raise ValueError("no text")
+            for one in passage["qas"]:
+                answers = one["answers"] if labelled else one.get("answers") or []
+                name, question = (one[key] for key in names)
+                texts = [answer["text"] if isinstance(answer, dict) else answer for answer in answers]
+                said = [answer["answer_start"] if isinstance(answer, dict) else None for answer in answers]
+                yield question_row(name, context, question, texts, said)
+        except (KeyError, TypeError, AttributeError, ValueError) as problem:
             name = passage.get("id") or passage.get("context_id") if isinstance(passage, dict) else passage
             raise CourseError(
                 f"not a passage with questions ({type(problem).__name__}: {problem})",
                 where=f"{file}, passage {str(name)[:40]}",
                 fix='"context" and "qas", each with "id", "question" and "answers"',
             ) from None
-        for name, question, answers in questions:
-            yield {"id": str(name), "context": context, "question": question, **_answers(context, answers)}
+
+
+def question_row(name: object, context: str, question: str, texts: list[str], said: list[int | None]) -> Row:
+    """A question as a row, every answer at its place in the passage (see :func:`read_questions`)."""
+    found = [_place(context, text, start) for text, start in zip(texts, said, strict=True)]
+    repaired = sum(now >= 0 and then is not None and now != then for now, then in zip(found, said, strict=True))
+    answers = {"text": list(texts), "answer_start": found}
+    return {"id": str(name), "context": context, "question": question, "answers": answers, "repaired": repaired}
 
 
 def _passages(file: Path) -> Iterator[dict]:
@@ -102,15 +144,6 @@ def _passages(file: Path) -> Iterator[dict]:
         yield from article["paragraphs"] if isinstance(article, dict) and "paragraphs" in article else [article]
 
 
-def _answers(context: str, answers: list) -> Row:
-    """The answers of a question, each where it stands in the passage."""
-    texts = [answer["text"] if isinstance(answer, dict) else answer for answer in answers]
-    said = [answer["answer_start"] if isinstance(answer, dict) else None for answer in answers]
-    found = [_place(context, text, start) for text, start in zip(texts, said, strict=True)]
-    repaired = sum(now >= 0 and then is not None and now != then for now, then in zip(found, said, strict=True))
-    return {"answers": {"text": texts, "answer_start": found}, "repaired": repaired}
-
-
 def _place(context: str, text: str, start: int | None) -> int:
     """Where the text stands that is said to stand at ``start``: there, or at the nearest place, or nowhere (-1)."""
     if start is not None and start >= 0 and context.startswith(text, start):
@@ -119,40 +152,69 @@ def _place(context: str, text: str, start: int | None) -> int:
     return min(places, key=lambda place: abs(place - (start or 0)), default=-1)
 
 
-def _fields(file: Path, names: tuple[str, ...], skip: int = 0) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(read_lines(file), 1):
+def _table(file: Path, columns: tuple[str, ...] | None, needed: list[str], label: str | None) -> Numbered:
+    """Lines of a TSV as fields by name; a test file may lack the label column."""
+    lines = enumerate(read_lines(file), 1)
+    names = columns
+    if names is None:
+        names = tuple(next(lines, (1, ""))[1].split("\t"))
+        missing = [name for name in (*needed, label) if name and name not in names]
+        if missing:
+            raise CourseError(
+                f"the header has no {' and no '.join(missing)}: {', '.join(names)}",
+                where=f"{file}, line 1",
+                fix="name the columns in the first line, with tabs between them",
+            )
+    for number, line in lines:
         fields = line.split("\t")
-        if len(fields) != len(names):
+        if columns and label is None and len(fields) == len(needed):
+            yield number, dict(zip(needed, fields, strict=True))
+        elif len(fields) != len(names):
             raise CourseError(
                 f"{len(fields)} fields instead of {len(names)}: {line[:60]!r}",
                 where=f"{file}, line {number}",
                 fix="with tabs between them: " + ", ".join(names),
             )
-        if number > skip:
-            yield number, fields
+        else:
+            yield number, dict(zip(names, fields, strict=True))
 
 
-def _objects(file: Path, names: tuple[str, ...]) -> Iterator[tuple[int, list]]:
+def _objects(file: Path) -> Numbered:
     for number, line in enumerate(read_lines(file), 1):
         try:
             row = json.loads(line)
-            values = [row[name] for name in names]
-        except (ValueError, TypeError, KeyError) as problem:
+        except ValueError as problem:
+            row, why = None, f" ({problem})"
+        else:
+            why = ""
+        if not isinstance(row, dict):
             raise CourseError(
-                f"not a row of this task ({type(problem).__name__}: {problem}): {line[:60]!r}",
+                f"not a row of this task{why}: {line[:60]!r}",
                 where=f"{file}, line {number}",
-                fix="one JSON object a line, with " + ", ".join(map(json.dumps, names)),
-            ) from None
-        yield number, values
+                fix="one JSON object a line",
+            )
+        yield number, row
 
 
-def _label(label: object, labels: Labels, file: Path, number: int) -> int:
-    if label not in labels:
-        raise CourseError(f"unknown label {label!r}", where=f"{file}, line {number}", fix=f"one of {', '.join(labels)}")
-    return labels.index(label)
+def _field(fields: Mapping[str, object], name: str, where: str) -> object:
+    if name not in fields:
+        raise CourseError(f"no {name} in the row", where=where, fix=f"it has {', '.join(fields)}")
+    return fields[name]
 
 
-def _text(text: object, file: Path, number: int) -> str:
+def _label(label: object, labels: Labels, where: str) -> int:
+    if _spelled(label) not in labels:
+        raise CourseError(f"unknown label {label!r}", where=where, fix=f"one of {', '.join(labels)}")
+    return labels.index(_spelled(label))
+
+
+def _spelled(label: object) -> str:
+    """A label as text: JSON's 1 and a hub's 1.0 are the label "1"."""
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
+def _text(fields: Mapping[str, object], name: str, where: str) -> str:
+    text = _field(fields, name, where)
     if not isinstance(text, str) or not text.strip():
-        raise CourseError(f"no text: {text!r}", where=f"{file}, line {number}", fix="a text that is not empty")
+        raise CourseError(f"no text: {text!r}", where=where, fix=f"a {name} that is not empty")
     return text

@@ -1,7 +1,7 @@
-"""The seven tasks of the published table (notebook 05)."""
+"""The seven tasks of the published table, and tasks of your own (notebook 05)."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +9,11 @@ from datasets import Dataset
 
 from ..errors import CourseError
 from ..workspace import resolve
-from .formats import Labels, Row, read_labelled_tsv, read_news_json, read_pair_json, read_pair_tsv, read_questions
+from .formats import Labels, Layout, read_questions
+from .hub import Hub, read_hub
 
-Split = Literal["train", "dev"]
+Split = Literal["train", "dev", "test"]
+Files = Mapping[Split, tuple[str, ...]]
 TEACHER_LAYERS = 12
 
 
@@ -23,18 +25,24 @@ class Task:
         name: also the name of its folder.
         title: what is asked, in a few words.
         files: the file names a split may have; the first that exists is read.
-        read: yields the rows of a file.
+        layout: where the files keep texts and labels; None: passages with questions.
         learning_rates: the published best ones, for the teacher and for small models.
         answers: every label as the files spell it, in the order of the indices, with its meaning in
             plain English; empty where the answer is a span of a passage.
+        sizes: official numbers of rows of train, dev and test (without OCNLI's rows that have no label).
+        address: where its publisher hands it out.
+        hub: where a hub has it.
     """
 
     name: str
     title: str
-    files: dict[Split, tuple[str, ...]]
-    read: Callable[[Path, Labels], Iterator[Row]]
-    learning_rates: tuple[float, float]
-    answers: dict[str, str] = field(default_factory=dict)
+    files: Files
+    layout: Layout | None
+    learning_rates: tuple[float, float] = (2e-5, 1e-4)
+    answers: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[Split, int] = field(default_factory=dict)
+    address: str = ""
+    hub: Hub | None = None
 
     @property
     def labels(self) -> Labels:
@@ -49,7 +57,7 @@ class Task:
     @property
     def metrics(self) -> tuple[str, ...]:
         """What is measured, the figure that counts first."""
-        return ("accuracy",) if self.answers else ("f1", "em")
+        return ("accuracy",) if self.layout else ("f1", "em")
 
     @property
     def metric(self) -> str:
@@ -63,33 +71,111 @@ class Task:
         """
         return self.learning_rates[layers < TEACHER_LAYERS]
 
-    def load(self, folder: str | Path, split: Split) -> Dataset:
+    def load(self, source: str | Path, split: Split) -> Dataset:
         """The rows of a split.
 
         Args:
-            folder: the folder with one sub-folder per task.
-            split: ``"train"`` or ``"dev"``.
+            source: the folder with one sub-folder per task; or ``"hub"``, for where :attr:`hub` says; or
+                another dataset of the hub with the same columns (``owner/name@revision``). ``HF_ENDPOINT``
+                names a mirror.
+            split: ``"train"``, ``"dev"`` or ``"test"``.
 
         Returns:
-            Columns ``text``, for pairs ``text_pair``, and ``label`` (int); for questions those of
-            :func:`~minirbt_helpers.tasks.formats.read_questions`.
+            Columns ``text``, for pairs ``text_pair``, and ``label`` (int), which a test split may lack; for
+            questions those of :func:`~minirbt_helpers.tasks.formats.read_questions`.
 
         Raises:
             CourseError: a missing file, or a broken row (file and line named).
         """
-        home = resolve(folder) / self.name
-        names = self.files[split]
+        hub = self._on_hub(source)
+        if hub:
+            return _dataset(read_hub(hub, split, self.layout, self.labels), f"{hub}, {split}")
+        home = resolve(source) / self.name
+        names = self.files.get(split, ())
         file = next((home / name for name in names if (home / name).is_file()), None)
         if file is None:
-            raise CourseError(f"no {split} file for {self.name}", where=home, fix=f"put {' or '.join(names)} there")
-        rows = list(self.read(file, self.labels))
-        if not rows:
-            raise CourseError("the file holds no rows", where=file)
-        return Dataset.from_list(rows)
+            origin = f"; it comes from {self.address}" if self.address else ""
+            wanted = " or ".join(names) or f"a {split} file"
+            raise CourseError(f"no {split} file for {self.name}", where=home, fix=f"put {wanted} there{origin}")
+        return self.read(file, labelled=split != "test")
+
+    def read(self, file: str | Path, *, labelled: bool = True) -> Dataset:
+        """The rows of one file; without ``labelled`` it may lack labels or answers."""
+        file = Path(file)
+        rows = (
+            self.layout.read(file, self.labels, labelled=labelled)
+            if self.layout
+            else read_questions(file, labelled=labelled)
+        )
+        return _dataset(rows, str(file))
+
+    def _on_hub(self, source: str | Path) -> Hub | None:
+        name, _, revision = str(source).partition("@")
+        if name == "hub":
+            if not self.hub:
+                raise CourseError(f"{self.name} is on no hub that we know", fix="give a folder")
+            return replace(self.hub, revision=revision or self.hub.revision)
+        if self.hub and name.count("/") == 1 and name[0] not in "./~" and not resolve(source).exists():
+            return replace(self.hub, name=name, revision=revision or None)
+        return None
 
 
-TSV: dict[Split, tuple[str, ...]] = {"train": ("train.tsv",), "dev": ("dev.tsv",)}
-JSON_LINES: dict[Split, tuple[str, ...]] = {"train": ("train.json",), "dev": ("dev.json",)}
+def _dataset(rows, where: str) -> Dataset:
+    rows = list(rows)
+    if not rows:
+        raise CourseError("no rows in it", where=where, fix="one example a line, or passages with questions")
+    if not all("label" in row for row in rows):  # a test file: to predict, not to score
+        rows = [{name: value for name, value in row.items() if name != "label"} for row in rows]
+    return Dataset.from_list(rows)
+
+
+def own_task(
+    name: str,
+    train: str | Path,
+    dev: str | Path,
+    layout: Layout | None = None,
+    answers: Mapping[str, str] | None = None,
+) -> Task:
+    """A task of your own: TSV or JSON lines with labels, or passages with questions in SQuAD's form.
+
+    >>> own_task("moods", "train.tsv", "dev.tsv", Layout(text="review", label="mood"))  # doctest: +SKIP
+    >>> own_task("faq", "train.json", "dev.json")  # doctest: +SKIP
+
+    Args:
+        name: as you like.
+        train, dev: the files.
+        layout: the columns (or JSON fields) with text, second text and label; None: questions.
+        answers: the labels and what they mean; None: those of the train file.
+
+    Raises:
+        CourseError: the train file cannot be read, or names fewer than two labels.
+    """
+    files = {"train": (str(Path(train).absolute()),), "dev": (str(Path(dev).absolute()),)}
+    if layout and answers is None:
+        answers = {label: label for label in layout.labels(Path(train))}
+        if len(answers) < 2:
+            raise CourseError(f"labels {list(answers)}", where=train, fix="a task needs at least two")
+    return Task(name, "your own task", files, layout, answers=answers or {})
+
+
+def task_from_json(content: dict) -> Task:
+    """The task that ``dataclasses.asdict`` made plain data of."""
+    layout, hub = content["layout"], content["hub"]
+    if layout:
+        layout = Layout(**layout | {"columns": layout["columns"] and tuple(layout["columns"])})
+    changed = {
+        "files": {split: tuple(names) for split, names in content["files"].items()},
+        "learning_rates": tuple(content["learning_rates"]),
+        "layout": layout,
+        "hub": hub and Hub(**hub),
+    }
+    return Task(**content | changed)
+
+
+TSV: Files = {"train": ("train.tsv",), "dev": ("dev.tsv",), "test": ("test.tsv",)}
+JSON_LINES: Files = {"train": ("train.json",), "dev": ("dev.json",), "test": ("test.json",)}
+PAIR_COLUMNS = ("sentence1", "sentence2", "label")
+MATCHING = Layout("sentence1", "sentence2", columns=PAIR_COLUMNS)
 SAME = {"0": "different", "1": "the same"}
 INFERENCE = {"entailment": "follows", "neutral": "may be", "contradiction": "cannot be"}
 NEWS = {
@@ -97,6 +183,8 @@ NEWS = {
     "107": "cars", "108": "education", "109": "technology", "110": "military", "112": "travel", "113": "world",
     "114": "stocks", "115": "farming", "116": "games",
 }  # fmt: skip
+CLUE = "7a92286c90a77a495dcaeba0fe34939053ef7dc5"
+ICRC = "the ICRC at Harbin Institute of Technology, Shenzhen, on application: fill in the form of"
 
 # Published learning rates: README of iflytek/MiniRBT, for RoBERTa and for every small model.
 TASKS: dict[str, Task] = {
@@ -105,35 +193,77 @@ TASKS: dict[str, Task] = {
         Task(
             "cmrc2018",
             "which words of the passage answer the question?",
-            {"train": ("cmrc2018_train.json",), "dev": ("cmrc2018_dev.json",)},
-            read_questions,
+            {split: (f"cmrc2018_{split}.json",) for split in ("train", "dev", "test")},
+            None,
             (3e-5, 1e-4),
+            sizes={"train": 10142, "dev": 3219, "test": 1002},
+            address="https://github.com/ymcui/cmrc2018 (squad-style-data)",
+            hub=Hub("hfl/cmrc2018", revision="refs/convert/parquet"),
         ),
         Task(
             "drcd",
             "the same in traditional characters, from Taiwan",
-            {"train": ("DRCD_training.json",), "dev": ("DRCD_dev.json",)},
-            read_questions,
+            {"train": ("DRCD_training.json",), "dev": ("DRCD_dev.json",), "test": ("DRCD_test.json",)},
+            None,
             (3e-5, 1e-4),
+            sizes={"train": 26936, "dev": 3524, "test": 3493},
+            address="https://github.com/DRCKnowledgeTeam/DRCD",
+            hub=Hub("clue/clue", "drcd", CLUE),
         ),
         Task(
             "ocnli",
             "does the second sentence follow from the first?",
-            {"train": ("train.50k.json", "train.json", "train.10k.json"), "dev": ("dev.json",)},
-            read_pair_json,
+            {**JSON_LINES, "train": ("train.50k.json", "train.json", "train.10k.json")},
+            Layout("sentence1", "sentence2", skipped="-"),
             (2e-5, 5e-5),
             INFERENCE,
+            sizes={"train": 50437, "dev": 2950, "test": 3000},
+            address="https://github.com/CLUEbenchmark/OCNLI (data/ocnli)",
+            hub=Hub("clue/clue", "ocnli", CLUE),
         ),
-        Task("lcqmc", "do two questions ask the same?", TSV, read_pair_tsv, (2e-5, 1e-4), SAME),
-        Task("bq", "do two questions to a bank ask the same?", TSV, read_pair_tsv, (3e-5, 1e-4), SAME),
-        Task("tnews", "what is a headline about?", JSON_LINES, read_news_json, (2e-5, 1e-4), NEWS),
+        Task(
+            "lcqmc",
+            "do two questions ask the same?",
+            TSV,
+            MATCHING,
+            (2e-5, 1e-4),
+            SAME,
+            sizes={"train": 238766, "dev": 8802, "test": 12500},
+            address=f"{ICRC} http://icrc.hitsz.edu.cn/info/1037/1146.htm and send it there",
+            hub=Hub("C-MTEB/LCQMC", None, "17f9b096f80380fce5ed12a9be8be7784b337daf", {"label": "score"}),
+        ),
+        Task(
+            "bq",
+            "do two questions to a bank ask the same?",
+            TSV,
+            MATCHING,
+            (3e-5, 1e-4),
+            SAME,
+            sizes={"train": 100000, "dev": 10000, "test": 10000},
+            address=f"{ICRC} http://icrc.hitsz.edu.cn/Article/show/175.html and mail it to the address there",
+            hub=Hub("C-MTEB/BQ", None, "e3dda5e115e487b39ec7e618c0c6a29137052a55", {"label": "score"}),
+        ),
+        Task(
+            "tnews",
+            "what is a headline about?",
+            JSON_LINES,
+            Layout("sentence"),  # the keywords are not used, as in the published results
+            (2e-5, 1e-4),
+            NEWS,
+            sizes={"train": 53360, "dev": 10000, "test": 10000},
+            address="https://storage.googleapis.com/cluebenchmark/tasks/tnews_public.zip",
+            hub=Hub("clue/clue", "tnews", CLUE),
+        ),
         Task(
             "chnsenticorp",
             "is a customer's review favourable?",
             TSV,
-            read_labelled_tsv,
+            Layout("text_a"),
             (2e-5, 1e-4),
             {"0": "negative", "1": "positive"},
+            sizes={"train": 9600, "dev": 1200, "test": 1200},
+            address="https://huggingface.co/datasets/lansinuote/ChnSentiCorp",
+            hub=Hub("lansinuote/ChnSentiCorp", None, "b0c4c119c3fb33b8e735969202ef9ad13d717e5a", {"text_a": "text"}),
         ),
     )
 }

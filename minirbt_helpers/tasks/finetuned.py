@@ -1,0 +1,199 @@
+"""A fine-tuned model in use: predictions for texts, answers from passages, files to hand in (notebook 05)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import (
+    AutoTokenizer,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from ..errors import CourseError
+from ..workspace import atomic_file, atomic_folder, write_json
+from .answering import Answer, best_answers, span_scores, windows
+from .registry import Task, task_from_json
+
+Scores = dict[str, float]  # "accuracy", or "em" and "f1", from 0 to 1
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What fine-tuning leaves.
+
+    Attributes:
+        model, tokenizer: ready to use.
+        task: the task.
+        by_epoch: the scores on the dev rows after every epoch (or after the last one alone).
+        learning_rate, epochs, seed, rows, length: how it was trained, on how many rows of at most how many tokens.
+        repaired, skipped: answers that were found elsewhere than the train file says, and questions that were
+            left out because no answer of theirs is in the passage.
+        teacher: who taught it on the task; "" where nobody did.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    by_epoch: tuple[Scores, ...]
+    learning_rate: float
+    epochs: int
+    seed: int
+    rows: int
+    length: int
+    repaired: int = 0
+    skipped: int = 0
+    teacher: str = ""
+
+    @property
+    def scores(self) -> Scores:
+        """The scores on the dev rows after the last epoch."""
+        return self.by_epoch[-1]
+
+    @property
+    def score(self) -> float:
+        """The one that counts: accuracy, or F1."""
+        return self.scores[self.task.metric]
+
+    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, float]]:
+        """Probability of every label for every text (for pairs: with ``pairs`` as second sentences).
+
+        Raises:
+            CourseError: the task asks questions: see :meth:`answer`.
+        """
+        if not self.task.layout:
+            raise CourseError(f"{self.task.name} has no labels", fix="answer(question, passage)")
+        encoded = self.tokenizer(
+            list(texts), list(pairs) if pairs is not None else None, truncation=True, max_length=self.length
+        )
+        (logits,) = self._forward([dict(zip(encoded, row, strict=True)) for row in zip(*encoded.values(), strict=True)])
+        return [dict(zip(self.task.meanings, row.softmax(-1).tolist(), strict=True)) for row in logits]
+
+    def answer(self, question: str, passage: str, top: int = 5) -> list[Answer]:
+        """The best spans of a passage of any length, best first.
+
+        Raises:
+            CourseError: the task has labels: see :meth:`predict`.
+        """
+        row = {"question": [question], "context": [passage], "answers": [{"text": [], "answer_start": []}]}
+        return self.answer_rows(Dataset.from_dict(row), top)[0]
+
+    def answer_rows(self, rows: Dataset, top: int = 1) -> list[list[Answer]]:
+        """The best spans for every question of a table (as :meth:`Task.load` and :meth:`Task.read` give it)."""
+        if self.task.layout:
+            raise CourseError(f"{self.task.name} has labels, not spans", fix="predict(texts)")
+        cut = windows(rows, self.tokenizer, self.length)
+        names = self.tokenizer.model_input_names
+        starts, ends = self._forward([{name: window[name] for name in names} for window in cut])
+        return best_answers(starts, ends, cut, rows["context"], top)
+
+    @torch.no_grad()
+    def _forward(self, examples: Sequence[dict]) -> tuple[list[Tensor], ...]:
+        """Every output of the model for every example, in their order; batches are of similar lengths."""
+        order = sorted(range(len(examples)), key=lambda place: len(examples[place]["input_ids"]))
+        found: dict[int, tuple[Tensor, ...]] = {}
+        for begin in range(0, len(order), BATCH):
+            places = order[begin : begin + BATCH]
+            batch = self.tokenizer.pad([examples[place] for place in places], return_tensors="pt")
+            outputs = self.model(**batch.to(self.model.device)).to_tuple()
+            found |= dict(zip(places, zip(*(output.cpu() for output in outputs), strict=True), strict=True))
+        return tuple(list(output) for output in zip(*(found[place] for place in range(len(examples))), strict=True))
+
+    def guess(self, rows: Dataset, null_threshold: float | None = None) -> list[str]:
+        """One prediction a row: a label as the files spell it, or the text of a span.
+
+        Args:
+            rows: with or without labels.
+            null_threshold: for questions that may have no answer: "" where the best span's margin over
+                "no answer" is below it; None: always a span, as CMRC and DRCD ask for.
+        """
+        if self.task.layout:
+            spelled = dict(zip(self.task.meanings, self.task.labels, strict=True))
+            shares = self.predict(rows["text"], rows["text_pair"] if "text_pair" in rows.column_names else None)
+            return [spelled[max(share, key=share.get)] for share in shares]
+        best = (answers[0] if answers else None for answers in self.answer_rows(rows))
+        return [one.text if one and (null_threshold is None or one.margin >= null_threshold) else "" for one in best]
+
+    def can_measure(self, rows: Dataset) -> bool:
+        """Whether the rows have labels, or answers."""
+        if self.task.layout:
+            return "label" in rows.column_names
+        return any(answers["text"] for answers in rows["answers"])
+
+    def measure(self, rows: Dataset) -> Scores:
+        """The scores on other rows than the dev ones.
+
+        Raises:
+            CourseError: rows without labels or answers: they can be predicted, but not scored.
+        """
+        if not self.can_measure(rows):
+            raise CourseError("rows without labels cannot be scored", fix="write_predictions(file, rows)")
+        guesses = self.guess(rows)
+        if not self.task.layout:
+            return span_scores(guesses, rows)
+        right = sum(self.task.labels[truth] == guess for truth, guess in zip(rows["label"], guesses, strict=True))
+        return {"accuracy": right / len(rows)}
+
+    def write_predictions(self, file: str | Path, rows: Dataset, null_threshold: float | None = None) -> None:
+        """Write predictions as the task's publisher wants them handed in.
+
+        Questions (CMRC 2018, DRCD): one JSON object, id to answer. CLUE's tasks (OCNLI, TNEWS) and every task
+        whose files are JSON: a line ``{"id": …, "label": …}`` a row. The others: a TSV with ``index`` and
+        ``prediction``.
+        """
+        guesses = self.guess(rows, null_threshold)
+        numbers = rows["id"] if "id" in rows.column_names else range(len(rows))
+        pairs = list(zip(numbers, guesses, strict=True))
+        with atomic_file(file) as stream:
+            if not self.task.layout:
+                json.dump(dict(pairs), stream, ensure_ascii=False, indent=1)
+            elif self.task.files["train"][0].endswith(".tsv"):
+                stream.write("index\tprediction\n" + "".join(f"{number}\t{guess}\n" for number, guess in pairs))
+            else:
+                lines = ({"id": number, "label": guess} for number, guess in pairs)
+                stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+    def save(self, folder: str | Path) -> None:
+        """Write model, tokenizer, ``result.json`` and ``task.json``, whole or not at all; see :meth:`load`."""
+        with atomic_folder(folder) as new:
+            self.model.save_pretrained(new)
+            self.tokenizer.save_pretrained(new)
+            write_json(new / "result.json", self.result())
+            write_json(new / "task.json", asdict(self.task))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """What :meth:`save` wrote.
+
+        Raises:
+            CourseError: not such a folder.
+        """
+        folder = Path(folder)
+        try:
+            task = task_from_json(json.loads((folder / "task.json").read_text(encoding="utf-8")))
+            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            kind = BertForSequenceClassification if task.layout else BertForQuestionAnswering
+            model, tokenizer = kind.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+        except (OSError, ValueError, TypeError, KeyError) as problem:
+            raise CourseError(
+                f"not a fine-tuned model ({type(problem).__name__}: {str(problem).splitlines()[0][:120]})",
+                where=folder,
+                fix="a folder that `minirbt finetune --output` wrote",
+            ) from problem
+        del result["task"], result["scores"]
+        return cls(model, tokenizer, task, tuple(result.pop("by_epoch")), **result)
+
+    def result(self) -> dict:
+        """The figures as plain data."""
+        names = (
+            "scores", "by_epoch", "learning_rate", "epochs", "seed", "rows", "length", "repaired", "skipped", "teacher",
+        )  # fmt: skip
+        return {"task": self.task.name, **{name: getattr(self, name) for name in names}}

@@ -1,0 +1,167 @@
+"""Laws of the sweep: nothing is done twice, nothing finished is lost, the best mean is the best mean."""
+
+import statistics
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.models import ARCHITECTURES, load_model
+from minirbt_helpers.tasks import (
+    TASKS,
+    as_markdown,
+    best_means,
+    majority,
+    protocol,
+    read_results,
+    relative_table,
+    score_table,
+    sweep,
+    write_report,
+)
+
+
+def rows_of(*runs: tuple) -> list[dict]:
+    """Results of (model, task, rate, epochs, seed, scores)."""
+    names = ("model", "task", "learning_rate", "epochs", "seed")
+    same = {
+        "teacher": "",
+        "batch": 32,
+        "length": 128,
+        "attention_dropout": 0,
+        "weights": "w",
+        "data": "d",
+        "rows": 9,
+        "seconds": 1.0,
+    }
+    return [dict(zip(names, run[:5], strict=True)) | same | run[5] for run in runs]
+
+
+# --- the best mean --------------------------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.integers(1, 4), st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=1))
+def test_the_best_mean_is_that_of_one_setting(scores):
+    """Not the mean of the best seeds, and not the best seed of all settings."""
+    runs = [
+        ("student", "ocnli", 1e-4, epochs, seed, {"accuracy": score})
+        for epochs, seeds in scores.items()
+        for seed, score in enumerate(seeds)
+    ]
+    best = best_means(rows_of(*runs))["student", "ocnli"]
+    assert best.mean("accuracy") == max(map(statistics.fmean, scores.values()))
+    assert list(best.scores["accuracy"]) == scores[best.epochs] and best.tried == len(scores)
+
+
+def test_questions_are_judged_by_f1_and_keep_the_em_of_the_same_runs():
+    runs = [
+        ("student", "drcd", 1e-4, 2, 0, {"f1": 0.5, "em": 0.4}),
+        ("student", "drcd", 1e-4, 3, 0, {"f1": 0.6, "em": 0.1}),
+    ]
+    (best,) = best_means(rows_of(*runs)).values()
+    assert (best.epochs, best.mean("f1"), best.mean("em"), best.spread("f1")) == (3, 0.6, 0.1, 0)
+
+
+def test_tables_look_like_the_published_ones():
+    """Rows are models, columns tasks in the README's order, and the second table is relative to the teacher."""
+    runs = [
+        ("teacher", "tnews", 2e-5, 3, 0, {"accuracy": 0.5}),
+        ("teacher", "tnews", 2e-5, 3, 1, {"accuracy": 0.6}),
+        ("student", "tnews", 1e-4, 3, 0, {"accuracy": 0.44}),
+        ("teacher", "cmrc2018", 3e-5, 3, 0, {"f1": 0.873, "em": 0.68}),
+        ("student", "cmrc2018", 1e-4, 3, 0, {"f1": 0.7847, "em": 0.563}),
+    ]
+    means = best_means(rows_of(*runs))
+    assert score_table(means) == [
+        {"model": "teacher", "cmrc2018": "87.3 ± 0.0 / 68.0 ± 0.0", "tnews": "55.0 ± 7.1"},
+        {"model": "student", "cmrc2018": "78.5 ± 0.0 / 56.3 ± 0.0", "tnews": "44.0 ± 0.0"},
+    ]
+    assert relative_table(means, "teacher")[1] == {"model": "student", "cmrc2018": "89.9% / 82.8%", "tnews": "80.0%"}
+    assert as_markdown(score_table(means)).splitlines()[1] == "|---|---|---|"
+    with pytest.raises(CourseError, match="no results of 'RoBERTa'"):
+        relative_table(means, "RoBERTa")
+
+
+# --- sweeping -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def contest(recipe, tokenizer, tmp_path):
+    """Two small models, two tasks, two seeds: everything a sweep needs, and where it writes."""
+    models = {
+        "student": (load_model("data_samples/models/student"), tokenizer),
+        "untrained": (ARCHITECTURES["MiniRBT-H256"].random_model("sample", len(tokenizer)), tokenizer),
+    }
+    run = recipe.model_copy(update={"task_rows": 8, "task_batch_size": 8, "task_length": 16})
+    return {
+        "recipe": run, "models": models, "file": tmp_path / "results" / "rows.jsonl", "tasks": ("chnsenticorp",),
+        "epochs": (1,), "seeds": (0, 1), "rates": (1e-3,), "progress": False,
+    }  # fmt: skip
+
+
+def test_a_sweep_goes_on_where_it_was_stopped(contest, monkeypatch):
+    """Stopped in its third run and in the middle of a line, it repeats none of the two finished ones."""
+    trained = []
+
+    def counted(recipe, task, model, *arguments, **settings):
+        trained.append((model.config.hidden_size, settings["seed"]))
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return finetune(recipe, task, model, *arguments, **settings)
+
+    finetune = protocol.finetune
+    monkeypatch.setattr(protocol, "finetune", counted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(**contest)
+    kept = contest["file"].read_bytes()
+    assert kept.count(b"\n") == 2
+    contest["file"].write_bytes(kept + b'{"model": "stu')
+    rows = sweep(**contest)
+    assert len(trained) == 5 and len(rows) == 4
+    assert contest["file"].read_bytes().startswith(kept) and read_results(contest["file"]) == rows
+    assert sweep(**contest) == rows and len(trained) == 5  # nothing is left to do
+    sweep(**contest | {"seeds": (0, 1, 2)})
+    assert len(trained) == 7  # one more seed for each model
+
+
+def test_other_weights_or_rows_make_another_run(contest):
+    first = sweep(**contest | {"seeds": (0,), "models": {"student": contest["models"]["student"]}})
+    again = sweep(**contest | {"seeds": (0,), "models": {"renamed": contest["models"]["student"]}})
+    assert again == first  # a name is only a name
+    more = contest | {"seeds": (0,), "recipe": contest["recipe"].model_copy(update={"task_rows": 9})}
+    assert {row["data"] for row in sweep(**more)}.isdisjoint(row["data"] for row in first)
+
+
+def test_a_broken_task_stops_a_sweep_before_it_trains(contest, tmp_path):
+    broken = replace(TASKS["tnews"], files={"train": ("none.json",)})
+    with pytest.raises(CourseError, match="no train file for tnews"):
+        sweep(**contest | {"tasks": ("chnsenticorp", broken)})
+    assert not contest["file"].exists()
+    contest["file"].parent.mkdir()
+    contest["file"].write_text('{"model": "student"}\n{}\n')
+    with pytest.raises(CourseError, match=r"rows\.jsonl, line 1: not a result"):
+        sweep(**contest)
+    assert contest["file"].read_text().count("\n") == 2
+
+
+def test_a_taught_sweep_stands_beside_the_plain_one(contest, tmp_path):
+    settings = contest | {"seeds": (0,)}
+    plain, taught = sweep(**settings), sweep(**settings | {"teacher": "student"})
+    assert [row["model"] for row in taught] == ["untrained"] and taught[0]["teacher"] == "student"
+    rows = read_results(contest["file"])
+    assert rows == [*plain, *taught]
+    assert {name for name, _ in best_means(rows)} == {"student", "untrained", "untrained, taught"}
+    write_report(tmp_path / "report.md", rows, "data_samples/tasks", "student")
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| untrained, taught |" in report and "processors" in report and "chnsenticorp 8 → 150" in report
+
+
+def test_the_majority_class_is_the_most_frequent_train_label(tmp_path):
+    (tmp_path / "bq").mkdir()
+    for split, labels in (("train", "110"), ("dev", "1000")):
+        lines = "".join(f"一\t二\t{label}\n" for label in labels)
+        (tmp_path / "bq" / f"{split}.tsv").write_text(lines, encoding="utf-8")
+    assert majority(TASKS["bq"], tmp_path) == 0.25
+    assert majority(TASKS["drcd"], tmp_path) is None
