@@ -156,7 +156,7 @@ def test_text_to_finetuned_student_by_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["references", "nowhere.txt", "refs.txt"], "nowhere.txt: cannot read the file"),
+        (["references", "nowhere.txt", "refs.txt"], "nowhere.txt: no such text file"),
         (["distill", "--scale", "middle"], "unknown SCALE 'middle'"),
         (["finetune", "sst2", "--model", "data_samples/models/student"], "unknown task 'sst2'"),
         (["finetune", "ocnli", "--model", "random:BERT"], "unknown architecture 'BERT'"),

@@ -120,6 +120,16 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_loses_nothing(teacher
     assert not list(first.folder.parent.glob(".student*"))
 
 
+def test_the_trained_projections_stay_beside_the_student(teacher, blocks, recipe):
+    arguments = {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher, "progress": False}
+    first, again = (distill(recipe, "student", **arguments) for _ in range(2))
+    untrained = Distiller(teacher, again.model, recipe).projections
+    assert [tuple(one.weight.shape) for one in first.projections] == [(192, 64)] * 7
+    for trained, kept, fresh in zip(first.projections, again.projections, untrained, strict=True):
+        assert torch.equal(trained.weight, kept.weight) and torch.equal(trained.bias, kept.bias)
+        assert not torch.equal(kept.weight, fresh.weight)
+
+
 def test_the_student_loads_with_plain_transformers(teacher, tokenizer, blocks, recipe):
     done = distill(recipe, "student", blocks=blocks, heldout=blocks.select(range(4)), teacher=teacher, progress=False)
     loaded = BertModel.from_pretrained(done.folder).eval()

@@ -6,7 +6,7 @@ Yang et al., "TextBrewer" (ACL 2020 demo).
 
 import warnings
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -56,11 +56,19 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Distilled:
-    """What a distillation leaves: the model, its folder and the rows of ``metrics.jsonl``."""
+    """What a distillation leaves.
+
+    Attributes:
+        model: the student.
+        folder: where it lies.
+        metrics: the rows of ``metrics.jsonl``.
+        projections: the trained projections, student's width to teacher's, one per match that has one.
+    """
 
     model: BertForMaskedLM
     folder: Path
     metrics: list[dict]
+    projections: nn.ModuleList = field(default_factory=nn.ModuleList)
 
 
 class Distiller(GeneralDistiller):
@@ -267,10 +275,11 @@ def distill(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)  # the projections' random start
         distiller = Distiller(teacher_model, student_model, recipe)
+    projections = distiller.projections
     folder = Path(output) if output else run_folder(recipe, stage)
     with open_run(folder, recipe, stage, details | {"blocks": len(blocks)}, world) as run:
         if run.finished:
-            return Distilled(load_model(folder), folder, run.metrics())
+            return Distilled(load_model(folder), folder, run.metrics(), run.projections(projections))
         if recipe.compile:
             teacher_model.bert.compile()
             student_model.bert.compile()
@@ -288,8 +297,8 @@ def distill(
                 progress=progress,
                 watch=watch,
             )
-        run.finish(student_model, tokenizer, metrics)
-    return Distilled(student_model.eval(), folder, metrics)
+        run.finish(student_model, tokenizer, metrics, projections)
+    return Distilled(student_model.eval(), folder, metrics, projections.requires_grad_(False))
 
 
 def frozen(teacher: BertForMaskedLM, keep: bool, recipe: Recipe, device: torch.device) -> BertForMaskedLM:

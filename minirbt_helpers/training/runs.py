@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
+from torch import nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..recipe import Recipe
@@ -14,6 +16,7 @@ from ..workspace import atomic_folder, clear_disk_errors, versions, write_json
 from .checkpoints import clear_remains
 from .machine import World
 
+PROJECTIONS = "projections.safetensors"
 # settings that change no weight
 NOT_THE_RESULT = {"output_dir", "evaluate_every", "checkpoint_every", "workers", "tensorboard"}
 
@@ -61,15 +64,35 @@ class Run:
         """The rows of ``metrics.jsonl``."""
         return [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
-    def finish(self, model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, metrics: list[dict]) -> None:
+    def projections(self, trained: nn.ModuleList) -> nn.ModuleList:
+        """The projections that were trained beside the model, read into modules like them."""
+        if (self.folder / PROJECTIONS).exists():
+            trained.load_state_dict(load_file(self.folder / PROJECTIONS))
+        return trained
+
+    def finish(
+        self,
+        model: BertForMaskedLM,
+        tokenizer: PreTrainedTokenizerBase,
+        metrics: list[dict],
+        projections: nn.ModuleList | None = None,
+    ) -> None:
         """Write the finished folder, whole, and drop the working one with its checkpoints."""
         if self.world.first:
-            self._write(model, tokenizer, metrics)
+            self._write(model, tokenizer, metrics, projections)
         self.world.wait()
 
-    def _write(self, model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, metrics: list[dict]) -> None:
+    def _write(
+        self,
+        model: BertForMaskedLM,
+        tokenizer: PreTrainedTokenizerBase,
+        metrics: list[dict],
+        projections: nn.ModuleList | None,
+    ) -> None:
         with atomic_folder(self.folder) as new:
             model.save_pretrained(new)
+            if projections:
+                save_file(projections.state_dict(), new / PROJECTIONS)
             tokenizer.save_pretrained(new)
             write_json(new / "recipe.json", self.card)
             write_json(new / "versions.json", versions())
