@@ -65,9 +65,10 @@ class Run:
         return [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
     def projections(self, trained: nn.ModuleList) -> nn.ModuleList:
-        """The projections that were trained beside the model, read into modules like them."""
-        if (self.folder / PROJECTIONS).exists():
-            trained.load_state_dict(load_file(self.folder / PROJECTIONS))
+        """The projections that were trained beside the model, read into modules like them; none if none were kept."""
+        if not (self.folder / PROJECTIONS).exists():
+            return nn.ModuleList()
+        trained.load_state_dict(load_file(self.folder / PROJECTIONS))
         return trained
 
     def finish(
