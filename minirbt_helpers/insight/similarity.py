@@ -45,18 +45,28 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
     """
     if len(one) != len(other):
         raise CourseError(f"{len(one)} tokens against {len(other)}", fix="let both models read the same sentences")
-    one, other = (states.double() - states.double().mean(0) for states in (one, other))
-    shared = (other.T @ one).square().sum()  # no [tokens, tokens] matrix is needed
-    return float(shared / ((one.T @ one).norm() * (other.T @ other).norm()).clamp(min=1e-300))
+    return _aligned(_centred(one), _centred(other))
 
 
 def cka_matrix(teacher: Sequence[Reading], student: Sequence[Reading]) -> np.ndarray:
     """:func:`linear_cka` of each hidden state of the teacher with each of the student's, [teacher's, student's]."""
     check_sentences(teacher, student)
-    ours = [states(student, state) for state in range(len(student[0].hidden))]
-    return np.array(
-        [[linear_cka(states(teacher, state), our) for our in ours] for state in range(len(teacher[0].hidden))]
+    theirs, ours = (
+        [_centred(states(model, state)) for state in range(len(model[0].hidden))] for model in (teacher, student)
     )
+    return np.array([[_aligned(their, our) for our in ours] for their in theirs])
+
+
+def _centred(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Representations less their mean, [tokens, width], and the norm of their inner products."""
+    tokens = tokens.double() - tokens.double().mean(0)
+    return tokens, (tokens.T @ tokens).norm()
+
+
+def _aligned(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> float:
+    (one, its_norm), (other, others_norm) = one, other
+    shared = (other.T @ one).square().sum()  # no [tokens, tokens] matrix is needed
+    return float(shared / (its_norm * others_norm).clamp(min=1e-300))
 
 
 @dataclass(frozen=True)
