@@ -17,9 +17,8 @@ from ..text import is_chinese
 from .reading import Reading
 
 Projection = Callable[[Tensor], Tensor]  # from the student's states to the teacher's space: [tokens, width] each
-Match = tuple[
-    int, int, float
-]  # the teacher's head, the student's (both counted from 0, layer by layer), their distance
+# The teacher's head, the student's (both counted from 0, layer by layer), their distance.
+Match = tuple[int, int, float]
 KINDS = ("itself", "previous", "next", "[CLS]", "[SEP]", "rest of its word")
 
 
