@@ -146,21 +146,30 @@ def init(
 @with_recipe
 def pretrain(
     recipe: Recipe,
-    model: Annotated[str | None, typer.Option(help="where to start: a folder or a hub id; default: random")] = None,
-    architecture: Annotated[str, typer.Option(help="of a random start")] = "RoBERTa-wwm-ext",
-    output: Annotated[Path | None, typer.Option(help="folder for the model")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="a folder or a hub id to train on; default: a new model, grown layer by layer")
+    ] = None,
+    architecture: Annotated[str, typer.Option(help="of a new model")] = "RoBERTa-wwm-ext",
+    minutes: Annotated[
+        float | None, typer.Option(help="how long a new model may train; default: --steps", min=0.01)
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="folder for the model; default runs/<scale>/pretrained")] = None,
 ) -> None:
-    """Train a model to fill in masked words, without a teacher."""
+    """Train a model to fill in masked words, without a teacher; run it again to go on after an interruption."""
     from .models import find_architecture
-    from .training import join_world
+    from .training import grow, join_world
     from .training import pretrain as run
 
     lesson, world = _lesson(recipe), join_world()
-    family = find_architecture(architecture)
-    start = model or family.random_model(recipe.scale, len(lesson.tokenizer), recipe.seed)
-    with world.first_before_others():
-        texts = {"blocks": lesson.blocks, "heldout": lesson.heldout}
-    done = run(recipe, start, **texts, tokenizer=lesson.tokenizer, output=output)
+    if model and minutes:
+        raise CourseError("--minutes is for a new model", fix="with --model, say how long by --steps")
+    if model:
+        with world.first_before_others():
+            texts = {"blocks": lesson.blocks, "heldout": lesson.heldout}
+        done = run(recipe, model, **texts, tokenizer=lesson.tokenizer, output=output)
+    else:
+        family = find_architecture(architecture)
+        done = grow(recipe, family, texts=lesson.blocks_of, tokenizer=lesson.tokenizer, output=output, minutes=minutes)
     if world.first:
         _report(done)
 

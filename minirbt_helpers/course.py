@@ -75,18 +75,20 @@ class Lesson:
     @cached_property
     def blocks(self):
         """Blocks of the training text, made once per text and settings."""
-        return self._blocks(self.recipe.text)
+        return self.blocks_of(self.recipe.length)[0]
 
     @cached_property
     def heldout(self):
         """Blocks of the held-out text."""
-        return self._blocks(self.recipe.heldout)
+        return self.blocks_of(self.recipe.length)[1]
 
-    def _blocks(self, text: str):
+    def blocks_of(self, length: int):
+        """Training and held-out blocks of a length, each made once per text and settings."""
         from .text import cached_blocks
 
-        settings = {"length": self.recipe.length, "segmenter": self.recipe.segmenter}
-        return cached_blocks(text, self.tokenizer, self.home, progress=False, **settings)
+        settings = {"length": length, "segmenter": self.recipe.segmenter, "progress": False}
+        texts = (self.recipe.text, self.recipe.heldout)
+        return tuple(cached_blocks(text, self.tokenizer, self.home, **settings) for text in texts)
 
     @cached_property
     def teacher(self):

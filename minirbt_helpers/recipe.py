@@ -57,6 +57,7 @@ class Recipe(BaseModel):
     optimizer: Literal["adamw", "muon"] = Field(description="adamw, or muon on the encoder's matrices")
     learning_rate: float = Field(gt=0, description="highest learning rate")
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps in which it rises")
+    decay: float = Field(default=1.0, ge=0, le=1, description="share of the steps in which it falls to 0")
     weight_decay: float = Field(default=0.01, ge=0, description="none on biases and LayerNorm")
     clip: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
 

@@ -3,7 +3,7 @@
 from transformers.utils import logging
 
 from .architectures import ARCHITECTURES, Architecture, Shape, find_architecture
-from .initialisation import inherit_embeddings, load_model, load_tokenizer, take_layers
+from .initialisation import inherit_embeddings, load_model, load_tokenizer, start_from_counts, take_layers
 
 logging.disable_progress_bar()  # a bar for every small file read or written would drown the ones that matter
 
@@ -15,5 +15,6 @@ __all__ = [
     "inherit_embeddings",
     "load_model",
     "load_tokenizer",
+    "start_from_counts",
     "take_layers",
 ]

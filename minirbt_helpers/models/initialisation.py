@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from transformers import BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
 from transformers import logging as transformers_logging
 
@@ -71,6 +74,64 @@ def inherit_embeddings(student: BertForMaskedLM, teacher: BertForMaskedLM) -> No
         target = getattr(ours, name).weight
         target.copy_(getattr(theirs, name).weight[: len(target)] @ directions)
     student.cls.predictions.bias.copy_(teacher.cls.predictions.bias)
+
+
+@torch.no_grad()
+def start_from_counts(
+    model: BertForMaskedLM, tokens: NDArray, *, ignored: Iterable[int] = (), window: int = 4, seed: int = 0
+) -> None:
+    """Start a random model's embeddings from which tokens of a text stand near which, in place.
+
+    The word embeddings become the first singular vectors of the table of positive pointwise mutual
+    information, as large as BERT's random start has them; positions become sines and cosines; the
+    bias of the MLM head becomes the logarithm of the tokens' frequencies. Without it a small
+    BERT spends its first millions of tokens on just this.
+
+    Args:
+        model: changed.
+        tokens: the text's ids, [tokens].
+        ignored: ids that count for nothing ([CLS], [SEP] …).
+        window: how far two tokens stand near each other.
+        seed: of the decomposition's random start.
+
+    Source: Levy and Goldberg, "Neural Word Embedding as Implicit Matrix Factorization" (NeurIPS 2014).
+    """
+    size, width = model.bert.embeddings.word_embeddings.weight.shape
+    scale = model.config.initializer_range
+    near = _neighbours(tokens, size, list(ignored), window)  # [size, size]
+    each = near.sum(0)
+    information = near.mul_(each.sum()).div_(each[:, None]).div_(each).log_()
+    information.clamp_(min=0).nan_to_num_(0, posinf=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vectors, strengths, _ = torch.svd_lowrank(information, q=width)
+    vectors = vectors * strengths.sqrt()
+    vectors -= vectors.mean(0)
+    known = (each > 0)[:, None]  # a token that is never read keeps its random start
+    words = model.bert.embeddings.word_embeddings.weight
+    words.copy_(torch.where(known, vectors * (scale / vectors.std()), words))
+    positions = model.bert.embeddings.position_embeddings.weight
+    positions.copy_(_waves(*positions.shape) * scale)
+    frequency = torch.from_numpy(np.bincount(tokens, minlength=size)).float() + 0.5
+    model.cls.predictions.bias.copy_((frequency / frequency.sum()).log())
+
+
+def _neighbours(tokens: NDArray, size: int, ignored: list[int], window: int) -> Tensor:
+    """How often two tokens stand at most ``window`` apart: float32, [size, size], symmetric."""
+    tokens, counted = tokens.astype(np.int64), ~np.isin(tokens, ignored)
+    table = np.zeros(size * size, np.float32)
+    for apart in range(1, window + 1):
+        both = counted[:-apart] & counted[apart:]
+        table += np.bincount((tokens[:-apart] * size + tokens[apart:])[both], minlength=size * size)
+    near = torch.from_numpy(table.reshape(size, size))
+    return near + near.T
+
+
+def _waves(length: int, width: int) -> Tensor:
+    """Sines and cosines of the position, from one per token to one per 10,000: [length, width], variance 1/2."""
+    speeds = 10_000 ** (-torch.arange(0, width, 2) / width)
+    angles = torch.arange(length)[:, None] * speeds
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width]
 
 
 def _source(name: str, layers: list[int]) -> str:

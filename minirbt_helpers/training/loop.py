@@ -28,11 +28,15 @@ SHOWN = ("loss", "kd", "mlm")
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up over the first ``recipe.warmup`` of the steps, then linear decay to 0."""
+    """Linear warm-up over the first ``recipe.warmup`` of the steps, linear decay to 0 over the last ``recipe.decay``.
+
+    Between the two it stays at its highest; with a decay of 1 (as published) it falls as soon as it has risen.
+    """
     rise = math.ceil(recipe.steps * recipe.warmup)
+    fall = min(recipe.steps - rise, math.ceil(recipe.steps * recipe.decay))
     if step < rise:
         return recipe.learning_rate * (step + 1) / rise
-    return recipe.learning_rate * (recipe.steps - step) / max(1, recipe.steps - rise)
+    return recipe.learning_rate * min(1.0, (recipe.steps - step) / max(1, fall))
 
 
 def train(

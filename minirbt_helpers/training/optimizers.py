@@ -33,22 +33,31 @@ def make_optimizers(recipe: Recipe, modules: Modules) -> list[torch.optim.Optimi
     ]
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)]
     if muon:
-        optimizers.append(Muon(muon, lr=recipe.learning_rate, weight_decay=recipe.weight_decay))
+        short = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+        optimizers.append(Muon(muon, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, dtype=short))
     return optimizers
 
 
 class Muon(torch.optim.Optimizer):
     """Muon: momentum, made orthogonal by Newton-Schulz steps, at the size of an AdamW update.
 
-    torch.optim.Muon computes the same in bfloat16, which a CPU without bfloat16 instructions does
-    far more slowly than float32; this one keeps the weights' own type.
+    torch.optim.Muon computes the same in bfloat16 always, which a CPU without bfloat16 instructions
+    does far more slowly than float32; this one is told in which format.
 
     Source: K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024);
     the scale 0.2 * sqrt(max(shape)) is that of Liu et al., "Muon is scalable for LLM training" (2025).
     """
 
-    def __init__(self, params: list[nn.Parameter], lr: float, weight_decay: float = 0.01, momentum: float = 0.95):
+    def __init__(
+        self,
+        params: list[nn.Parameter],
+        lr: float,
+        weight_decay: float = 0.01,
+        momentum: float = 0.95,
+        dtype: torch.dtype = torch.float32,
+    ):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self) -> None:
@@ -61,7 +70,7 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonal(weight.grad.lerp(state["momentum"], group["momentum"]))
+                update = orthogonal(weight.grad.lerp(state["momentum"], group["momentum"]).to(self.dtype))
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update, alpha=-group["lr"] * 0.2 * max(weight.shape) ** 0.5)
 

@@ -27,6 +27,7 @@ def pretrain(
     heldout: Dataset,
     tokenizer: PreTrainedTokenizerBase | None = None,
     output: str | Path | None = None,
+    title: str = "pretrain",
     progress: bool = True,
     watch: Watch | None = None,
 ) -> Distilled:
@@ -38,6 +39,7 @@ def pretrain(
         blocks, heldout: what to train on and what to measure on.
         tokenizer: None: the one beside the recipe's teacher.
         output: folder of the result; None: ``runs/<scale>/pretrained``.
+        title: of the progress bar.
         progress: show progress bars.
         watch: called with all rows of metrics at every evaluation (``insight.LiveCurves``).
 
@@ -64,7 +66,7 @@ def pretrain(
                 run.working,
                 lambda: held_out(model, heldout, tokenizer),
                 world,
-                title="pretrain",
+                title=title,
                 progress=progress,
                 watch=watch,
             )

@@ -1,0 +1,113 @@
+"""Laws of pre-training from nothing: where embeddings start, how a model grows, and that nothing of it is lost."""
+
+import json
+import multiprocessing
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from minirbt_helpers.course import Lesson
+from minirbt_helpers.models import ARCHITECTURES, start_from_counts
+from minirbt_helpers.recipe import Recipe, load_recipe
+from minirbt_helpers.training import GROWTH, grow
+from minirbt_helpers.training.growing import deepen, depth_of, length_of, settings_of
+from minirbt_helpers.training.loop import learning_rate
+
+TINY = ARCHITECTURES["RBT3"]
+
+
+@pytest.fixture
+def small(tmp_path) -> Recipe:
+    """A growth of some seconds."""
+    return load_recipe(
+        "sample", text="data_samples/corpus/heldout", output_dir=str(tmp_path), length=32, batch_size=4, micro_batch=2,
+        steps=16, evaluate_every=50, checkpoint_every=2,
+    )  # fmt: skip
+
+
+def run(recipe: Recipe, output: Path, **options):
+    lesson = Lesson(recipe)
+    return grow(
+        recipe, TINY, texts=lesson.blocks_of, tokenizer=lesson.tokenizer, output=output, progress=False, **options
+    )
+
+
+def test_embeddings_start_from_what_stands_beside_what():
+    """Tokens 5-9 and 10-14 live in two worlds, 15 is everywhere: those of a world point one way."""
+    draws = np.random.default_rng(0)
+    worlds = [np.append(draws.integers(5 + 5 * (n % 2), 10 + 5 * (n % 2), 20), 15) for n in range(3000)]
+    tokens = np.concatenate(worlds)
+    model = ARCHITECTURES["MiniRBT-H256"].random_model("sample", 100)
+    before = model.bert.embeddings.word_embeddings.weight.detach().clone()
+    start_from_counts(model, tokens, ignored=[15])
+    words = model.bert.embeddings.word_embeddings.weight.detach()
+    near = torch.nn.functional.cosine_similarity(words[:, None], words[None], dim=-1)
+    assert near[5:10, 5:10].min() > 0.9 > 0 > near[5:10, 10:15].max()
+    assert torch.equal(words[16:], before[16:])  # never read
+    chances = model.cls.predictions.bias.detach().softmax(0)
+    assert chances[15] == pytest.approx(3000 / len(tokens), rel=0.01)
+
+
+def test_a_deepened_model_has_each_layer_twice(teacher):
+    deep = deepen(teacher, 24)
+    for number, layer in enumerate(deep.bert.encoder.layer):
+        theirs = teacher.bert.encoder.layer[number // 2].state_dict()
+        assert all(torch.equal(weight, theirs[name]) for name, weight in layer.state_dict().items())
+
+
+def test_phases_end_in_the_architecture_itself_and_share_the_whole_budget(small):
+    assert sum(phase.budget for phase in GROWTH) == pytest.approx(1)
+    assert depth_of(GROWTH[-1], TINY) == TINY.full.layers and length_of(GROWTH[-1], small) == small.length
+    tokens = {settings_of(phase, small).length * settings_of(phase, small).batch_size for phase in GROWTH}
+    assert tokens == {small.length * small.batch_size}
+
+
+def test_the_learning_rate_stays_up_until_its_decay(small):
+    recipe = small.model_copy(update={"steps": 100, "decay": 0.25})
+    rates = [learning_rate(recipe, step) / recipe.learning_rate for step in range(101)]
+    assert rates[9:76] == [1.0] * 67 and rates[100] == 0 and rates[88] == pytest.approx(0.48)
+    flat = small.model_copy(update={"steps": 100, "decay": 0.0})
+    assert learning_rate(flat, 99) == flat.learning_rate
+
+
+def test_growing_learns_and_is_not_repeated(small, tmp_path):
+    done = run(small, tmp_path / "grown")
+    assert done.model.config.num_hidden_layers == 3
+    assert [row["phase"] for row in done.metrics if row["step"] == 0] == [1, 2, 3]
+    first, last = done.metrics[1]["loss"], done.metrics[-1]["loss"]
+    assert last < first < np.log(done.model.config.vocab_size) - 1  # it starts at the tokens' frequencies
+    before = (tmp_path / "grown" / "model.safetensors").stat().st_mtime_ns
+    assert run(small, tmp_path / "grown").metrics == done.metrics
+    assert (tmp_path / "grown" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_growth_killed_in_every_phase_ends_in_the_same_weights(small, tmp_path):
+    whole = run(small, tmp_path / "whole").model
+    output = tmp_path / "broken"
+    growth = tmp_path / "broken-growth"
+    start = multiprocessing.get_context("forkserver")
+    start.set_forkserver_preload(["minirbt_helpers.training", "minirbt_helpers.course", "datasets"])
+    for working in (growth / ".phase-1.working", growth / ".phase-2.working", tmp_path / ".broken.working"):
+        child = start.Process(target=run, args=(small, output))
+        child.start()
+        while child.is_alive() and not list(working.glob("step-*")):
+            time.sleep(0.002)
+        child.kill()
+        child.join()
+        assert not output.exists()
+    done = run(small, output)
+    for (name, ours), theirs in zip(done.model.named_parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs), name
+
+
+def test_minutes_are_turned_into_steps_once(small, tmp_path):
+    done = run(small, tmp_path / "grown", minutes=0.05)
+    plans = [tmp_path / "grown-growth" / f"phase-{number}.json" for number in (1, 2, 3)]
+    noted = [json.loads(plan.read_text())["steps"] for plan in plans]
+    taken = [max(row["step"] for row in done.metrics if row["phase"] == number) for number in (1, 2, 3)]
+    assert noted == taken
+    again = run(small, tmp_path / "grown", minutes=0.05)
+    assert again.metrics == done.metrics and [json.loads(plan.read_text())["steps"] for plan in plans] == noted
