@@ -36,7 +36,7 @@ def student_of(recipe: Recipe, start: str):
         return load_model(start)
     teacher = load_model(TEACHER)
     architecture = find_architecture(recipe.student)
-    settings = {"max_position_embeddings": teacher.config.max_position_embeddings}
+    settings = {name: getattr(teacher.config, name) for name in FROM_TEACHER}
     student = architecture.random_model(recipe.scale, teacher.config.vocab_size, recipe.seed, **settings)
     inherit_embeddings(student, teacher)
     return student

@@ -47,6 +47,9 @@ class Stage:
     start: str
 
 
+# What a new student has as its teacher has it: the published one 512 positions and dropout, the sample's no dropout.
+FROM_TEACHER = ("max_position_embeddings", "hidden_dropout_prob", "attention_probs_dropout_prob")
+
 STAGES = {
     "assistant": Stage("teacher", "assistant", "first layers"),
     "student": Stage("assistant", "student", "random"),
@@ -332,7 +335,7 @@ def _student(
     if given is None and stage.start == "first layers":
         student = take_layers(teacher, range(min(shape.layers, teacher.config.num_hidden_layers)))
     elif given is None:
-        settings = {"max_position_embeddings": teacher.config.max_position_embeddings}
+        settings = {name: getattr(teacher.config, name) for name in FROM_TEACHER}
         student = architecture.random_model(recipe.scale, teacher.config.vocab_size, recipe.seed, **settings)
         if recipe.inherit_embeddings:
             inherit_embeddings(student, teacher)

@@ -1,0 +1,123 @@
+"""How well the sample models fill in masked Chinese: the figures of the model cards.
+
+Top 1 and top 5 on held-out text, whole words and single tokens masked, beside two models that know no more
+than counts: the most frequent tokens, and those most frequent beside the token to the left (if it is masked, to the
+right; if both are, anywhere). Every chosen token is replaced by [MASK], and all are asked the same.
+
+    python benchmarks/heldout.py --text runs/family/train --heldout wiki=runs/family/heldout \\
+        --heldout sample=data_samples/corpus/heldout --output data_samples/results/heldout.json
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from minirbt_helpers.course import Lesson
+from minirbt_helpers.models import load_model, take_layers
+from minirbt_helpers.recipe import load_recipe
+from minirbt_helpers.text import WholeWordCollator
+from minirbt_helpers.text.masking import IGNORED
+from minirbt_helpers.training import held_out
+from minirbt_helpers.workspace import versions, write_json
+
+MODELS = Path(__file__).parents[1] / "data_samples" / "models"
+UNITS = {"words": "word", "tokens": "token"}
+BEST = 5
+
+
+def main() -> None:
+    """Measure every model on every held-out text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, default=MODELS, help="folder with a folder per model")
+    parser.add_argument("--text", help="what the counts are taken from")
+    parser.add_argument("--heldout", action="append", required=True, help="name=file or folder; repeat")
+    parser.add_argument("--output", type=Path, required=True)
+    asked = parser.parse_args()
+    teacher = asked.models / "teacher"
+    models = {folder.name: load_model(folder) for folder in sorted(asked.models.iterdir()) if is_bert(folder)}
+    models["assistant, untrained"] = take_layers(models["teacher"], range(6))
+    models["every second layer, untrained"] = take_layers(models["teacher"], range(1, 12, 2))
+    result: dict = {"versions": versions()}
+    for name, text in (one.split("=", 1) for one in asked.heldout):
+        lesson = Lesson(load_recipe("sample", teacher=str(teacher), text=asked.text, heldout=text))
+        table = {}
+        for unit, kind in UNITS.items():
+            table[unit] = {
+                model: figures(held_out(weights, lesson.heldout, lesson.tokenizer, unit=kind, limit=None))
+                for model, weights in models.items()
+            }
+            table[unit] |= by_counts(lesson, kind)
+        result[name] = table
+        print(markdown(name, table), flush=True)
+    write_json(asked.output, result)
+
+
+def is_bert(folder: Path) -> bool:
+    """Whether a folder holds a masked language model."""
+    return (folder / "model.safetensors").is_file()
+
+
+def figures(measured: dict) -> dict:
+    """What is kept of a measurement."""
+    return {name: round(measured[name], 5) for name in ("top1", "top5", "mlm_loss", "masked") if name in measured}
+
+
+def by_counts(lesson: Lesson, unit: str) -> dict[str, dict]:
+    """The two models that only count, asked as :func:`held_out` asks."""
+    size, ignored = len(lesson.tokenizer), lesson.tokenizer.all_special_ids
+    tokens = np.concatenate(list(lesson.blocks.with_format("numpy")[:]["input_ids"])).astype(np.int64)
+    alone = np.bincount(tokens, minlength=size)
+    alone[ignored] = 0
+    pairs = np.bincount(tokens[:-1] * size + tokens[1:], minlength=size * size).reshape(size, size)
+    pairs[:, ignored] = 0
+    after, before = best(pairs), best(pairs.T)
+    common = np.argsort(-alone)[:BEST]
+    collator = WholeWordCollator(lesson.tokenizer, unit, seed=0)
+
+    def frequent(ids: np.ndarray, row: int, place: int) -> np.ndarray:
+        return common
+
+    def beside(ids: np.ndarray, row: int, place: int) -> np.ndarray:
+        left, right = ids[row, place - 1], ids[row, place + 1]
+        if left not in ignored:
+            return after[left]
+        return before[right] if right not in ignored else common
+
+    return {"most frequent token": asked_of(frequent, lesson, collator), "bigrams": asked_of(beside, lesson, collator)}
+
+
+def best(pairs: np.ndarray) -> np.ndarray:
+    """For every token its most frequent neighbours: [vocabulary, BEST]."""
+    return torch.from_numpy(pairs).topk(BEST).indices.numpy()
+
+
+def asked_of(guess: Callable, lesson: Lesson, collator: WholeWordCollator) -> dict:
+    """Top 1 and top 5 of a way to guess, over all held-out blocks."""
+    rows, hits = lesson.heldout[:], np.zeros(3)
+    for start in range(0, len(rows["input_ids"]), 32):
+        batch = collator({name: column[start : start + 32] for name, column in rows.items()})
+        labels = batch["labels"].numpy()
+        ids = torch.where(batch["labels"] != IGNORED, collator.mask_id, batch["input_ids"]).numpy()
+        for row, place in zip(*np.nonzero(labels != IGNORED), strict=True):
+            guesses = guess(ids, row, place)
+            hits += (guesses[0] == labels[row, place], labels[row, place] in guesses, 1)
+    return {"top1": round(hits[0] / hits[2], 5), "top5": round(hits[1] / hits[2], 5), "masked": int(hits[2])}
+
+
+def markdown(name: str, table: dict) -> str:
+    """The table of a held-out text, in per cent."""
+    head = f"| {name}, top 1 / top 5 | whole words | single tokens |\n|---|---|---|"
+    lines = [
+        f"| {model} | "
+        + " | ".join(f"{table[unit][model]['top1']:.1%} / {table[unit][model]['top5']:.1%}" for unit in UNITS)
+        + " |"
+        for model in table["words"]
+    ]
+    return "\n".join([head, *lines])
+
+
+if __name__ == "__main__":
+    main()
