@@ -15,9 +15,10 @@ import statistics
 from pathlib import Path
 
 from minirbt_helpers.course import Lesson
-from minirbt_helpers.models import find_architecture, inherit_embeddings, load_model
+from minirbt_helpers.models import find_architecture, load_model
 from minirbt_helpers.recipe import Recipe, load_recipe
 from minirbt_helpers.training import distill, held_out, pretrain
+from minirbt_helpers.training.distillation import newborn
 from minirbt_helpers.workspace import versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,12 +35,7 @@ def student_of(recipe: Recipe, start: str):
     """The student both kinds of training begin with."""
     if start != "random":
         return load_model(start)
-    teacher = load_model(TEACHER)
-    architecture = find_architecture(recipe.student)
-    settings = {name: getattr(teacher.config, name) for name in FROM_TEACHER}
-    student = architecture.random_model(recipe.scale, teacher.config.vocab_size, recipe.seed, **settings)
-    inherit_embeddings(student, teacher)
-    return student
+    return newborn(recipe, find_architecture(recipe.student), load_model(TEACHER))
 
 
 def run(method: str, recipe: Recipe, start: str, output: Path) -> dict:

@@ -335,10 +335,7 @@ def _student(
     if given is None and stage.start == "first layers":
         student = take_layers(teacher, range(min(shape.layers, teacher.config.num_hidden_layers)))
     elif given is None:
-        settings = {name: getattr(teacher.config, name) for name in FROM_TEACHER}
-        student = architecture.random_model(recipe.scale, teacher.config.vocab_size, recipe.seed, **settings)
-        if recipe.inherit_embeddings:
-            inherit_embeddings(student, teacher)
+        student = newborn(recipe, architecture, teacher)
     else:
         student = given if isinstance(given, nn.Module) else load_model(given)
     check_shape(student, architecture, recipe)
@@ -348,6 +345,15 @@ def _student(
             f"the student has {ours} entries in its vocabulary, the teacher {theirs}",
             fix="distillation compares predictions entry by entry: both need the same vocabulary",
         )
+    return student
+
+
+def newborn(recipe: Recipe, architecture: Architecture, teacher: BertForMaskedLM) -> BertForMaskedLM:
+    """A student that knows nothing yet, but for the embeddings it inherits if the recipe says so."""
+    settings = {name: getattr(teacher.config, name) for name in FROM_TEACHER}
+    student = architecture.random_model(recipe.scale, teacher.config.vocab_size, recipe.seed, **settings)
+    if recipe.inherit_embeddings:
+        inherit_embeddings(student, teacher)
     return student
 
 

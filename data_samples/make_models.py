@@ -1,0 +1,224 @@
+"""Train the shipped models anew, with the package's own commands, and ship them.
+
+    python data_samples/make_texts.py CORPORA WORK     # texts and tokenizer
+    python data_samples/make_models.py WORK            # hours on two cores; run it again to go on
+    python data_samples/make_models.py WORK --ship     # measure, and write data_samples/models
+
+WORK/<model> is what a command leaves; WORK/<model>.log what it said. Shipped is float16, with a card.
+"""
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from transformers import BertForMaskedLM, BertTokenizer
+
+HERE = Path(__file__).parent
+SHIPPED = HERE / "models"
+HELD_OUT = HERE / "results" / "heldout.json"
+COMMON = (
+    "--teacher {work}/{teacher} --text {work}/train --heldout {work}/heldout --output-dir {work}/runs --precision bf16"
+)
+BATCH = "--length 128 --batch-size 32 --micro-batch 32 --evaluate-every 100 --checkpoint-every 200"
+DISTILLED = f"distill {COMMON} {BATCH}"
+NEW = f"{DISTILLED} --learning-rate 2e-3 --steps 2500"
+# Folder of the model: architecture, what it is, command.
+FAMILY = {
+    "teacher": (
+        "RoBERTa-wwm-ext",
+        "The teacher: pre-trained from nothing, three layers, then six, then twelve",
+        f"pretrain {COMMON} --minutes 75 --compile --batch-size 64 --micro-batch 32 --learning-rate 1.2e-3 "
+        "--mask-probability 0.2 --evaluate-every 200 --checkpoint-every 300 --output {work}/teacher",
+    ),
+    "assistant": (
+        "RBT6",
+        "The teacher assistant: the teacher's first six layers, distilled from it",
+        f"{DISTILLED} --learning-rate 1e-3 --steps 1000 --stage assistant --output {{work}}/assistant",
+    ),
+    "student": (
+        "MiniRBT-H256",
+        "The student: distilled from the assistant, the second of two stages",
+        f"{NEW} --stage student --from-teacher {{work}}/assistant --output {{work}}/student",
+    ),
+    "one-stage": (
+        "MiniRBT-H256",
+        "The student without the detour: distilled from the teacher",
+        f"{NEW} --stage one-stage --output {{work}}/one-stage",
+    ),
+    "h288": (
+        "MiniRBT-H288",
+        "The wider student: distilled from the assistant",
+        f"{NEW} --stage student --student MiniRBT-H288 --from-teacher {{work}}/assistant --output {{work}}/h288",
+    ),
+    "h312": (
+        "RBT4-H312",
+        "Wide and shallow: distilled from the teacher",
+        f"{NEW} --stage one-stage --student RBT4-H312 --output {{work}}/h312",
+    ),
+    "rbt3": (
+        "RBT3",
+        "The teacher's first three layers, trained on without distillation",
+        f"pretrain {COMMON} {BATCH} --learning-rate 1e-3 --steps 1000 --model {{work}}/rbt3-start "
+        "--output {work}/rbt3",
+    ),
+}
+BEFORE = {"rbt3": "init {work}/rbt3-start --teacher {work}/teacher --layers 0,1,2"}
+CARD = """---
+language: zh
+license: cc-by-sa-4.0
+library_name: transformers
+pipeline_tag: fill-mask
+---
+# {title} ({shape})
+
+A model of the MiniRBT course, `{folder}` at sample scale: {architecture} at a quarter of every width, with the
+course's own WordPiece vocabulary of {entries:,} entries. `BertForMaskedLM`, float16 on disk, {parameters:.2f} million
+parameters.
+
+## Training
+{story}
+
+```sh
+{commands}
+```
+
+On {hardware}, {tokens:.1f} million tokens. The texts and the tokenizer are those of `data_samples/make_texts.py`:
+
+{texts}
+
+## Measured
+{tables}
+
+Masked tokens asked: {asked}. Neither text was trained on. All chosen tokens are
+replaced by [MASK]; `benchmarks/heldout.py` asks every model the same.
+
+**Licence** CC BY-SA 4.0, as some of the texts are. **Intended use** teaching and testing: it is a quarter as wide as
+the published model and saw millions of tokens, not billions. It knows little, and what it says is not to be relied on.
+"""
+TEXTS = """| source | licence | used |
+|---|---|---|
+| Common Voice, wiki sentences (mozilla/common-voice) | CC0 | all but the last 2,000 lines, five times; once more in traditional form |
+| Lu Xun, collected works | public domain | twice |
+| sample corpus of this course, training part | CC0 | six times; once more in traditional form |
+| Chinese statutes (LawRefBook/Laws) | outside copyright | 0.6M characters |
+| LCTT translations (LCTT/TranslateProject) | Apache-2.0 repository | 2.5M characters |
+| freeCodeCamp news translations | CC BY-SA 4.0 | all, 0.45M characters |
+| d2l-zh, JavaGuide, TensorFlow docs, Paddle docs | Apache-2.0 | 0.15M characters each |
+| React docs | CC BY 4.0 | 0.15M characters |
+| OI-wiki | CC BY-SA 4.0 | 0.15M characters |
+| PingCAP docs | CC BY-SA 3.0 | 0.15M characters |"""
+
+
+def main() -> None:
+    """Train what is missing, or ship what is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--only", action="append", choices=FAMILY, help="train these alone; repeat")
+    parser.add_argument("--processes", type=int, default=2, help="processes that share a run, a core each")
+    parser.add_argument("--ship", action="store_true")
+    parser.add_argument("--hardware", default="two CPU cores", help="for the cards")
+    asked = parser.parse_args()
+    if asked.ship:
+        ship(asked.work, asked.hardware)
+        return
+    for name in asked.only or FAMILY:
+        for command in commands(name):
+            run(command.format(work=asked.work, teacher=teacher_of(name)), asked.work / f"{name}.log", asked.processes)
+
+
+def commands(name: str) -> list[str]:
+    """What makes a model, without the names of places."""
+    return [*([BEFORE[name]] if name in BEFORE else []), FAMILY[name][2]]
+
+
+def teacher_of(name: str) -> str:
+    """Whose tokenizer a run has: the teacher's own is there before it."""
+    return "tokenizer" if name == "teacher" else "teacher"
+
+
+def run(command: str, log: Path, processes: int) -> None:
+    """Run a command of the package, shared by some processes where it trains."""
+    launcher = [sys.executable, "-m"]
+    if processes > 1 and not command.startswith("init"):
+        launcher += ["torch.distributed.run", "--nproc-per-node", str(processes), "-m"]
+    print(command, flush=True)
+    with open(log, "a", encoding="utf-8") as stream:
+        subprocess.run([*launcher, "minirbt_helpers", *shlex.split(command)], stderr=stream, check=True)
+
+
+def ship(work: Path, hardware: str) -> None:
+    """Write every trained model to data_samples/models, measure all of them, and write their cards."""
+    there = [name for name in FAMILY if (work / name / "model.safetensors").is_file()]
+    for name in there:
+        half(work / name, SHIPPED / name)
+    held_out = [f"wiki={work}/heldout", f"sample={HERE}/corpus/heldout"]
+    measured = [word for text in held_out for word in ("--heldout", text)]
+    benchmark = [sys.executable, str(HERE.parent / "benchmarks" / "heldout.py"), "--text", str(work / "train")]
+    subprocess.run([*benchmark, *measured, "--output", str(HELD_OUT)], check=True)
+    figures = json.loads(HELD_OUT.read_text(encoding="utf-8"))
+    for name in there:
+        (SHIPPED / name / "README.md").write_text(card(work, name, figures, hardware), encoding="utf-8")
+
+
+def half(source: Path, target: Path) -> None:
+    """A model in float16, with its tokenizer and the recipe it was made with."""
+    shutil.rmtree(target, ignore_errors=True)
+    BertForMaskedLM.from_pretrained(source, dtype=torch.float16).save_pretrained(target)
+    BertTokenizer.from_pretrained(source).save_pretrained(target)
+    for name in ("recipe.json", "versions.json"):
+        shutil.copy(source / name, target / name)
+
+
+def card(work: Path, name: str, figures: dict, hardware: str) -> str:
+    """The model card, filled from the run and the measurements."""
+    architecture, story, _ = FAMILY[name]
+    model = BertForMaskedLM.from_pretrained(SHIPPED / name)
+    config = model.config
+    compared = dict.fromkeys([name, "teacher", "assistant", "bigrams", "most frequent token"])
+    return CARD.format(
+        title=story.split(":")[0],
+        shape=f"{config.num_hidden_layers} x {config.hidden_size}",
+        folder=name,
+        architecture=architecture,
+        entries=config.vocab_size,
+        parameters=sum(weight.numel() for weight in model.parameters()) / 1e6,
+        story=story + ".",
+        commands="\n".join(f"minirbt {one.format(work='WORK', teacher=teacher_of(name))}" for one in commands(name)),
+        hardware=hardware,
+        tokens=tokens(work, name) / 1e6,
+        texts=TEXTS,
+        tables="\n\n".join(table(text, figures[text], list(compared)) for text in ("wiki", "sample")),
+        asked=", ".join(
+            f"{figures[text]['words'][name]['masked']:,} of the {text} text" for text in ("wiki", "sample")
+        ),
+    )
+
+
+def tokens(work: Path, name: str) -> int:
+    """How many tokens a model has been trained on, its earlier phases included."""
+    phases = [*work.glob(f"{name}-growth/phase-[0-9]"), work / name]
+    total = 0
+    for phase in phases:
+        recipe = json.loads((phase / "recipe.json").read_text(encoding="utf-8"))["recipe"]
+        total += recipe["steps"] * recipe["batch_size"] * recipe["length"]
+    return total
+
+
+def table(text: str, figures: dict, models: list[str]) -> str:
+    """Top 1 and top 5 of some models on one held-out text."""
+    units = {"words": "whole words", "tokens": "single tokens"}
+    head = f"| {text}, top 1 / top 5 | {' | '.join(units.values())} |\n|---|---|---|"
+    rows = [
+        f"| {model} | " + " | ".join("{top1:.1%} / {top5:.1%}".format(**figures[unit][model]) for unit in units) + " |"
+        for model in models
+    ]
+    return "\n".join([head, *rows])
+
+
+if __name__ == "__main__":
+    main()
