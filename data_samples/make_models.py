@@ -24,7 +24,7 @@ HELD_OUT = HERE / "results" / "heldout.json"
 COMMON = (
     "--teacher {work}/{teacher} --text {work}/train --heldout {work}/heldout --output-dir {work}/runs --precision bf16"
 )
-BATCH = "--length 128 --batch-size 32 --micro-batch 32 --evaluate-every 100 --checkpoint-every 200"
+BATCH = "--length 128 --batch-size 32 --micro-batch 16 --evaluate-every 100 --checkpoint-every 200"
 DISTILLED = f"distill {COMMON} {BATCH}"
 NEW = f"{DISTILLED} --learning-rate 2e-3 --steps 2500"
 # Folder of the model: architecture, what it is, command.
@@ -102,9 +102,9 @@ the published model and saw millions of tokens, not billions. It knows little, a
 """
 TEXTS = """| source | licence | used |
 |---|---|---|
-| Common Voice, wiki sentences (mozilla/common-voice) | CC0 | all but the last 2,000 lines, five times; once more in traditional form |
+| Common Voice, wiki sentences (mozilla) | CC0 | all but the last 2,000 lines, 5 times; once in traditional form |
 | Lu Xun, collected works | public domain | twice |
-| sample corpus of this course, training part | CC0 | six times; once more in traditional form |
+| sample corpus of this course, training part | CC0 | 6 times; once in traditional form |
 | Chinese statutes (LawRefBook/Laws) | outside copyright | 0.6M characters |
 | LCTT translations (LCTT/TranslateProject) | Apache-2.0 repository | 2.5M characters |
 | freeCodeCamp news translations | CC BY-SA 4.0 | all, 0.45M characters |
