@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from minirbt_helpers.course import Lesson
-from minirbt_helpers.models import ARCHITECTURES, start_from_counts
+from minirbt_helpers.models import ARCHITECTURES, start_from_counts, take_layers
 from minirbt_helpers.recipe import Recipe, load_recipe
-from minirbt_helpers.training import GROWTH, grow
+from minirbt_helpers.training import GROWTH, grow, held_out
 from minirbt_helpers.training.growing import deepen, depth_of, length_of, settings_of
 from minirbt_helpers.training.loop import learning_rate
 
@@ -51,11 +51,14 @@ def test_embeddings_start_from_what_stands_beside_what():
     assert chances[15] == pytest.approx(3000 / len(tokens), rel=0.01)
 
 
-def test_a_deepened_model_has_each_layer_twice(teacher):
+def test_a_deepened_model_keeps_its_layers_and_nearly_all_it_knows(teacher, tokenizer, blocks):
     deep = deepen(teacher, 24)
-    for number, layer in enumerate(deep.bert.encoder.layer):
-        theirs = teacher.bert.encoder.layer[number // 2].state_dict()
-        assert all(torch.equal(weight, theirs[name]) for name, weight in layer.state_dict().items())
+    for own, theirs in zip(deep.bert.encoder.layer[::2], teacher.bert.encoder.layer, strict=True):
+        assert all(torch.equal(weight, theirs.state_dict()[name]) for name, weight in own.state_dict().items())
+    before, after = (held_out(model, blocks, tokenizer)["mlm_loss"] for model in (teacher, deep))
+    assert after == pytest.approx(before, abs=0.5)
+    doubled = take_layers(teacher, [layer // 2 for layer in range(24)])
+    assert held_out(doubled, blocks, tokenizer)["mlm_loss"] > after + 1
 
 
 def test_phases_end_in_the_architecture_itself_and_share_the_whole_budget(small):

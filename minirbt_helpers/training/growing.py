@@ -1,8 +1,8 @@
 """Pre-training from nothing on a small budget: shallow and short first, then deeper and longer (notebook 04).
 
 Most of what a young model learns - which tokens are frequent, which stand beside which - it learns as
-well with three layers on short blocks, in a small part of the time. The layers it has are
-then doubled and trained on.
+well with three layers on short blocks, in a small part of the time. New layers that
+do nothing at first are then put between those it has, and all are trained on.
 
 Sources: Gong et al., "Efficient Training of BERT by Progressively Stacking" (ICML 2019); Geiping and Goldstein,
 "Cramming" (2022), for short blocks, no dropout and a budget in time.
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset
+from torch import nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..models import Architecture, start_from_counts, take_layers
@@ -169,9 +170,23 @@ def seedling(
 
 
 def deepen(model: BertForMaskedLM, depth: int) -> BertForMaskedLM:
-    """The model with each layer repeated, such that there are ``depth`` of them: 0 0 1 1 2 2."""
+    """The model with new layers behind each of its own, such that there are ``depth`` of them, and they change little.
+
+    A new layer is a copy that adds nothing yet: what its attention and its FFN hand on is zero, and
+    only its LayerNorms are left, of which the first does nothing and the second what it did before.
+    (A layer that is simply there twice makes a trained post-LN BERT forget most of what it knows.)
+    """
     present = model.config.num_hidden_layers
-    return take_layers(model, [layer * present // depth for layer in range(depth)])
+    sources = [place * present // depth for place in range(depth)]
+    deep = take_layers(model, sources)
+    for place in range(1, depth):
+        if sources[place] == sources[place - 1]:
+            layer = deep.bert.encoder.layer[place]
+            for dense in (layer.attention.output.dense, layer.output.dense):
+                nn.init.zeros_(dense.weight)
+                nn.init.zeros_(dense.bias)
+            layer.attention.output.LayerNorm.reset_parameters()
+    return deep
 
 
 def planned_steps(
