@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from transformers import BertForMaskedLM, BertTokenizer
 HERE = Path(__file__).parent
 SHIPPED = HERE / "models"
 HELD_OUT = HERE / "results" / "heldout.json"
+GROWTH = HERE / "results" / "growth.jsonl"
 COMMON = (
     "--teacher {work}/{teacher} --text {work}/train --heldout {work}/heldout --output-dir {work}/runs --precision bf16"
 )
@@ -160,6 +162,8 @@ def ship(work: Path, hardware: str) -> None:
     measured = [word for text in held_out for word in ("--heldout", text)]
     benchmark = [sys.executable, str(HERE.parent / "benchmarks" / "heldout.py"), "--text", str(work / "train")]
     subprocess.run([*benchmark, *measured, "--output", str(HELD_OUT)], check=True)
+    with open(GROWTH, "w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in growth(work, "teacher"))
     figures = json.loads(HELD_OUT.read_text(encoding="utf-8"))
     for name in there:
         (SHIPPED / name / "README.md").write_text(card(work, name, figures, hardware), encoding="utf-8")
@@ -190,7 +194,7 @@ def card(work: Path, name: str, figures: dict, hardware: str) -> str:
         story=story + ".",
         commands="\n".join(f"minirbt {one.format(work='WORK', teacher=teacher_of(name))}" for one in commands(name)),
         hardware=hardware,
-        tokens=tokens(work, name) / 1e6,
+        tokens=sum(steps_of(phase) * tokens(phase) for phase in phases(work, name)) / 1e6,
         texts=TEXTS,
         tables="\n\n".join(table(text, figures[text], list(compared)) for text in ("wiki", "sample")),
         asked=", ".join(
@@ -199,14 +203,34 @@ def card(work: Path, name: str, figures: dict, hardware: str) -> str:
     )
 
 
-def tokens(work: Path, name: str) -> int:
-    """How many tokens a model has been trained on, its earlier phases included."""
-    phases = [*work.glob(f"{name}-growth/phase-[0-9]"), work / name]
-    total = 0
-    for phase in phases:
-        recipe = json.loads((phase / "recipe.json").read_text(encoding="utf-8"))["recipe"]
-        total += recipe["steps"] * recipe["batch_size"] * recipe["length"]
-    return total
+def phases(work: Path, name: str) -> list[Path]:
+    """The folders of a model's runs, its earlier phases first."""
+    return [*sorted(work.glob(f"{name}-growth/phase-[0-9]")), work / name]
+
+
+def tokens(phase: Path) -> int:
+    """How many tokens a step of a run reads."""
+    recipe = json.loads((phase / "recipe.json").read_text(encoding="utf-8"))["recipe"]
+    return recipe["batch_size"] * recipe["length"]
+
+
+def steps_of(phase: Path) -> int:
+    """How many steps a run took."""
+    return json.loads((phase / "recipe.json").read_text(encoding="utf-8"))["recipe"]["steps"]
+
+
+def growth(work: Path, name: str) -> Iterator[dict]:
+    """What a run that grew knew of the held-out text, and after how many tokens."""
+    before = 0
+    for number, phase in enumerate(phases(work, name), 1):
+        shape = json.loads((phase / "config.json").read_text(encoding="utf-8"))
+        length = json.loads((phase / "recipe.json").read_text(encoding="utf-8"))["recipe"]["length"]
+        for row in map(json.loads, (phase / "metrics.jsonl").read_text(encoding="utf-8").splitlines()):
+            read = before + row["step"] * tokens(phase)
+            if "top1" in row:
+                place = {"phase": number, "layers": shape["num_hidden_layers"], "length": length, "tokens": read}
+                yield place | {figure: round(row[figure], 4) for figure in ("top1", "top5", "mlm_loss")}
+        before = read
 
 
 def table(text: str, figures: dict, models: list[str]) -> str:
