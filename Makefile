@@ -12,7 +12,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --upgrade pip
 	$(BIN)/python -m pip install --constraint constraints.txt torch
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[lab,dev]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[lab,dev,deploy]'
 	touch $@
 
 course: $(INSTALLED)  ## run every notebook headless; executed notebooks and index.html under runs/sample
@@ -32,3 +32,4 @@ bench: $(INSTALLED)  ## speed, as ratios
 	$(BIN)/python benchmarks/text.py
 	$(BIN)/python benchmarks/distillation.py
 	$(BIN)/python benchmarks/finetuning.py
+	$(BIN)/python benchmarks/speed.py

@@ -252,6 +252,21 @@ def predict(
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="what `minirbt finetune --output` wrote")],
+    output: Annotated[Path, typer.Argument(help="the ONNX file to write")],
+    int8: Annotated[bool, typer.Option(help="with 8-bit weights, from the same export")] = False,
+) -> None:
+    """Write a fine-tuned model as ONNX, for onnxruntime."""
+    from .tasks import Finetuned, export_onnx, quantize_onnx
+
+    file = export_onnx(Finetuned.load(folder).model, output)
+    if int8:
+        quantize_onnx(file, file)
+    print(f"{file.stat().st_size / 1e6:.1f} MB: {file}")
+
+
+@app.command()
 @with_recipe
 def sweep(
     recipe: Recipe,
@@ -333,6 +348,38 @@ def evaluate(
 
     lesson = _lesson(recipe)
     print(json.dumps(held_out(load_model(model), lesson.heldout, lesson.tokenizer, unit=unit, limit=None)))
+
+
+@app.command()
+@with_recipe
+def compare(
+    recipe: Recipe,
+    model: Annotated[
+        list[str] | None, typer.Option(help="name=folder or name=hub id; repeat; default: the family, random weights")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="texts at a time")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="how often each model reads them, in turns")] = 5,
+    cpu_threads: Annotated[int, typer.Option(min=1, help="1: the processor's time counts, not the wall's")] = 1,
+) -> None:
+    """Put models side by side on this machine: size, arithmetic, time; speed-ups are over the first of them."""
+    from .insight import comparison_table, hardware, threads
+    from .models import ARCHITECTURES, load_model
+    from .models.architectures import FULL_VOCABULARY
+    from .tasks import as_markdown
+    from .training.machine import DTYPES, join_world
+
+    device, dtype = join_world().device, DTYPES[recipe.precision]
+    if model:
+        chosen = {name: load_model(folder) for name, folder in (_named(one, "--model name=folder") for one in model)}
+    else:
+        family = ARCHITECTURES.items()
+        chosen = {name: one.random_model(recipe.scale, FULL_VOCABULARY, recipe.seed).eval() for name, one in family}
+    placed = {name: one.to(device, dtype) for name, one in chosen.items()}
+    with threads(cpu_threads):
+        table = comparison_table(placed, batch, recipe.length, rounds)
+    clock = f", threads: {cpu_threads}" if device.type == "cpu" else ""
+    print(f"{hardware(device)}{clock}; {recipe.precision}, {batch} × {recipe.length} tokens; median (quartiles)")
+    print(as_markdown(table))
 
 
 @app.command()

@@ -35,12 +35,14 @@ class Architecture:
         name: as the original README calls it.
         full, sample: its shape at the published size and at a quarter of every width.
         published: millions of parameters as the README prints them, with and without embeddings.
+        speed_up: over the 12-layer model, as the README prints it (it names no machine, batch or length).
     """
 
     name: str
     full: Shape
     sample: Shape
     published: tuple[float, float]
+    speed_up: float
 
     def shape(self, scale: Scale) -> Shape:
         """The shape at ``"sample"`` or ``"full"`` scale."""
@@ -98,11 +100,11 @@ def _count(architecture: Architecture, embeddings: bool, scale: Scale, vocabular
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for architecture in (
-        Architecture("RoBERTa-wwm-ext", Shape(12, 768, 3072, 12), Shape(12, 192, 768, 12), (102.3, 85.7)),
-        Architecture("RBT6", Shape(6, 768, 3072, 12), Shape(6, 192, 768, 12), (59.76, 43.14)),
-        Architecture("RBT3", Shape(3, 768, 3072, 12), Shape(3, 192, 768, 12), (38.5, 21.9)),
-        Architecture("RBT4-H312", Shape(4, 312, 1200, 12), Shape(4, 78, 300, 6), (11.4, 4.7)),
-        Architecture("MiniRBT-H256", Shape(6, 256, 1024, 8), Shape(6, 64, 256, 8), (10.4, 4.8)),
-        Architecture("MiniRBT-H288", Shape(6, 288, 1152, 8), Shape(6, 72, 288, 8), (12.3, 6.1)),
+        Architecture("RoBERTa-wwm-ext", Shape(12, 768, 3072, 12), Shape(12, 192, 768, 12), (102.3, 85.7), 1.0),
+        Architecture("RBT6", Shape(6, 768, 3072, 12), Shape(6, 192, 768, 12), (59.76, 43.14), 1.7),
+        Architecture("RBT3", Shape(3, 768, 3072, 12), Shape(3, 192, 768, 12), (38.5, 21.9), 2.8),
+        Architecture("RBT4-H312", Shape(4, 312, 1200, 12), Shape(4, 78, 300, 6), (11.4, 4.7), 6.8),
+        Architecture("MiniRBT-H256", Shape(6, 256, 1024, 8), Shape(6, 64, 256, 8), (10.4, 4.8), 6.8),
+        Architecture("MiniRBT-H288", Shape(6, 288, 1152, 8), Shape(6, 72, 288, 8), (12.3, 6.1), 5.7),
     )
 }
