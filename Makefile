@@ -12,7 +12,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --upgrade pip
 	$(BIN)/python -m pip install --constraint constraints.txt torch
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[lab,dev,deploy]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[lab,dev,deploy,full]'
 	touch $@
 
 course: $(INSTALLED)  ## run every notebook headless; executed notebooks and index.html under runs/sample

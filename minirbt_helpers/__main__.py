@@ -14,6 +14,10 @@ from .errors import CourseError, Interrupted
 from .recipe import SCALES, Recipe, load_recipe
 
 SAMPLE = SCALES["sample"]
+TEXT = (
+    "text files, folders of *.txt, a data.json as the original's, or a dataset on a hub: "
+    "hf://datasets/owner/name@revision?config=…&split=train&column=text"
+)
 
 app = typer.Typer(
     help="From text to a fine-tuned MiniRBT: the steps of the course, one command each.",
@@ -91,7 +95,7 @@ def references(
 
 @app.command()
 def pack(
-    text: Annotated[list[Path], typer.Argument(help="text files, folders of *.txt, or a data.json as the original's")],
+    text: Annotated[list[str], typer.Argument(help=TEXT)],
     output: Annotated[Path, typer.Option(help="folder for the blocks (Arrow)")],
     references: Annotated[
         list[Path] | None, typer.Option(help="reference files, one per text file, in order; or a folder of *.ref")
@@ -106,7 +110,7 @@ def pack(
     from .text import build_blocks, load_segmenter, reference_files
 
     if not references:
-        references = [file for path in text if path.suffix == ".json" for file in reference_files(path)] or None
+        references = [file for path in text if path.endswith(".json") for file in reference_files(path)] or None
     cutter = None if references else load_segmenter(segmenter)
     blocks = build_blocks(
         text,
@@ -118,6 +122,43 @@ def pack(
         processes=processes,
     )
     print(f"{len(blocks):,} blocks of {length} tokens: {output}")
+
+
+@app.command()
+def shard(
+    text: Annotated[list[str], typer.Argument(help=TEXT)],
+    output: Annotated[Path, typer.Option(help="folder that all machines share: text/, blocks/ and logs/")],
+    step: Annotated[
+        Literal["references", "blocks", "all"],
+        typer.Option(help="one of the two, or both (waiting in between until all machines have their references)"),
+    ] = "all",
+    tasks: Annotated[int | None, typer.Option(help="shards; default: one per file, or per 64 MiB", min=1)] = None,
+    workers: Annotated[int, typer.Option(help="shards at a time (with Ray: in one job)", min=1)] = 1,
+    machine: Annotated[int, typer.Option(help="which of the machines this is, from 0 ($SLURM_PROCID)")] = 0,
+    machines: Annotated[int, typer.Option(help="how many machines work at it ($SLURM_NTASKS)", min=1)] = 1,
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="processes of this machine, or a Ray cluster ($RAY_ADDRESS)")
+    ] = "local",
+    length: Annotated[int, typer.Option(help="tokens per block")] = SAMPLE["length"],
+    teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = SAMPLE["teacher"],
+    segmenter: Annotated[str, typer.Option(help="LTP: a folder or a hub id")] = SAMPLE["segmenter"],
+    match: Annotated[str, typer.Option(help="segmentation, or original (greedy, as the public code)")] = "segmentation",
+) -> None:
+    """References and blocks of a big corpus, on several processes and machines (needs [full]); run again to go on."""
+    from .models import load_tokenizer
+
+    try:
+        from .text.pipeline import ShardedCorpus
+    except ModuleNotFoundError as problem:
+        raise CourseError(f"{problem.name} is not installed", fix="pip install 'minirbt-helpers[full]'") from problem
+    settings = {"length": length, "match": match, "tasks": tasks}
+    corpus = ShardedCorpus(text, output, load_tokenizer(teacher), segmenter, **settings)
+    share = {"workers": workers, "machine": machine, "machines": machines}
+    blocks = corpus.run(step, executor=executor, **share)
+    if blocks is None:
+        print(f"this share is done ({step}); other shards or steps of {output} are not, yet")
+    else:
+        print(f"{len(blocks):,} blocks of {length} tokens: {corpus.blocks}")
 
 
 @app.command()

@@ -1,51 +1,171 @@
 """Models from a folder, or from a hub that speaks Hugging Face's protocol."""
 
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from .errors import CourseError
-from .workspace import resolve
+from .workspace import quiet_datasets, resolve
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_FOR_TORCH = ["*.msgpack", "*.h5", "*.ot", "*.onnx", "*.tflite", "*.mlmodel"]
+ELSEWHERE = "check the network, set HF_ENDPOINT to a mirror, or download it elsewhere and give the folder"
+CHECKSUMS = {64: lambda: hashlib.sha256(), 40: lambda: hashlib.sha1(usedforsecurity=False)}  # by length in hex
 
 
 def fetch_model(name_or_path: str | Path) -> Path:
     """The local folder of a model.
 
+    A download that breaks off is taken up where it stopped; files that were fetched before are
+    kept, and each is compared with the hub's checksum once per process.
+
     Args:
         name_or_path: a folder (also one below the project's root, such as
             ``data_samples/models/teacher``), or a hub id such as ``hfl/minirbt-h256``, with
-            ``@revision`` after it if wanted. ``HF_ENDPOINT`` names a mirror, and
-            ``HF_HUB_OFFLINE=1`` keeps to what was downloaded before.
+            ``@revision`` (a branch, tag or commit) after it if wanted. ``HF_ENDPOINT`` names a
+            mirror, ``HF_HOME`` where downloads are kept, and ``HF_HUB_OFFLINE=1`` keeps to what was
+            downloaded before.
 
     Raises:
-        CourseError: neither a folder nor a model that the hub hands out.
+        CourseError: neither a folder nor a model that the hub hands out whole.
     """
     folder = resolve(name_or_path)
     if folder.is_dir():
         return folder
-    name, _, revision = str(name_or_path).partition("@")
-    if name.count("/") != 1 or name.startswith((".", "/", "~", "data_samples")):
+    name, revision = split_revision(name_or_path)
+    if not is_hub_id(name):
         raise CourseError(
             "no such model folder", where=name_or_path, fix="check the path, or give a hub id (owner/name)"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
 
+    with clear_hub_errors("model", name, revision):
+        folder = Path(snapshot_download(name, revision=revision, ignore_patterns=NOT_FOR_TORCH))
+    _require_checksums(folder)
+    return folder
+
+
+def open_dataset(name: str, config: str | None, split: str, revision: str | None, *, streaming: bool = False):
+    """A split of a hub's dataset, or of a folder that lies as one: ``datasets.load_dataset``, with clear errors.
+
+    Args:
+        name: ``owner/name``, or a folder.
+        config: the part of it, where it has several.
+        split: such as ``"train"``.
+        revision: a branch, tag or commit; None: the newest.
+        streaming: read it on the way, and keep nothing on disk.
+
+    Raises:
+        CourseError: no such dataset, config, split or revision, no network, no room.
+    """
+    from datasets import load_dataset
+
+    with quiet_datasets(), clear_hub_errors("dataset", name, revision):
+        return load_dataset(name, config, split=split, revision=revision, streaming=streaming)
+
+
+def split_revision(name: str | Path) -> tuple[str, str | None]:
+    """``owner/name@revision`` as its two parts; no revision is None: the newest."""
+    name, _, revision = str(name).partition("@")
+    return name, revision or None
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form ``owner/name``, and is no path."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~", "data_samples")) and not name.endswith("/")
+
+
+@contextmanager
+def clear_hub_errors(kind: str, name: str, revision: str | None) -> Iterator[None]:
+    """Turn whatever a hub's client raises into one sentence with what to do.
+
+    Args:
+        kind: ``"model"`` or ``"dataset"``.
+        name: its hub id.
+        revision: which version was asked for.
+    """
     try:
-        return Path(snapshot_download(name, revision=revision or None, ignore_patterns=["*.msgpack", "*.h5", "*.ot"]))
-    except RepositoryNotFoundError as problem:
-        raise CourseError(
-            f"the hub has no model {name!r}", fix="check the spelling, or log in if it is private"
-        ) from problem
-    except RevisionNotFoundError as problem:
-        raise CourseError(
-            f"{name!r} has no revision {revision!r}", fix="a branch, a tag or a commit of that model"
-        ) from problem
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as problem:
-        raise CourseError(
-            f"cannot fetch {name!r} ({type(problem).__name__}: {str(problem).splitlines()[0][:120]})",
-            fix="check the network, set HF_ENDPOINT to a mirror, or download the model and give its folder",
-        ) from problem
+        yield
+    except CourseError:
+        raise
+    except Exception as problem:  # the client's own, those of its HTTP library, those of the system
+        what, fix = _explain(problem, kind, name, revision)
+        raise CourseError(what, fix=fix) from problem
+
+
+def _explain(problem: Exception, kind: str, name: str, revision: str | None) -> tuple[str, str]:
+    from datasets.exceptions import DatasetNotFoundError
+    from huggingface_hub import constants, errors
+
+    causes = list(_causes(problem))
+    reason = f"{type(causes[-1]).__name__}: {' '.join(str(causes[-1]).split())[:160]}"
+
+    def raised(*kinds: type[Exception]) -> bool:
+        return any(isinstance(one, kinds) for one in causes)
+
+    if any(isinstance(one, OSError) and one.errno in NO_ROOM for one in causes):
+        fix = "free some space, or set HF_HOME to a folder on another disk; run again, and what is whole is kept"
+        return f"the disk is full, and {name!r} does not fit ({constants.HF_HOME})", fix
+    if raised(errors.OfflineModeIsEnabled) or (constants.HF_HUB_OFFLINE and raised(errors.LocalEntryNotFoundError)):
+        version = f" at {revision!r}" if revision else ""
+        return (
+            f"{name!r}{version} was not downloaded before, and HF_HUB_OFFLINE keeps off the network",
+            "fetch it once with HF_HUB_OFFLINE=0, or give a folder",
+        )
+    if raised(errors.GatedRepoError):
+        return f"{name!r} is handed out on request only", "ask for access on its page, then: hf auth login"
+    if raised(errors.RevisionNotFoundError):
+        return f"{name!r} has no revision {revision!r}", f"a branch, a tag or a commit of that {kind}"
+    if raised(errors.RepositoryNotFoundError, errors.HFValidationError, DatasetNotFoundError):
+        return f"the hub has no {kind} {name!r}", "check the spelling, or log in if it is private: hf auth login"
+    if isinstance(problem, errors.RemoteEntryNotFoundError):
+        file = str(problem.response.url).rpartition("/")[2]
+        return f"{file} of {name!r} is missing on the hub", "try another revision or another mirror"
+    if "onsistency check" in reason:
+        return f"the download of {name!r} broke off ({reason})", "run again: what is whole is kept"
+    if type(problem) is ValueError:  # of the library datasets: its message lists what there is
+        return f"{name!r} has no such part ({reason})", "check config, split and column against its page"
+    return f"cannot fetch {name!r} from {constants.ENDPOINT} ({reason})", ELSEWHERE
+
+
+def _causes(problem: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what it came from, the last cause last."""
+    while problem is not None:
+        yield problem
+        problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
+
+
+@cache
+def _require_checksums(folder: Path) -> None:
+    """Compare the files of a snapshot in the hub's cache with the names they lie under there: their checksums.
+
+    Raises:
+        CourseError: a damaged file; it is removed, so that the next run fetches it anew.
+    """
+    for file in sorted(folder.rglob("*")):
+        blob = file.resolve()
+        if file.is_symlink() and blob.is_file() and not _is_named_by_content(blob):
+            blob.unlink()
+            file.unlink()
+            raise CourseError(
+                "the file is damaged: its checksum is not the hub's, and it was removed",
+                where=file,
+                fix="run again to fetch it anew; if that does not help, set HF_ENDPOINT to another mirror",
+            )
+
+
+def _is_named_by_content(blob: Path) -> bool:
+    """Whether a file is what its name says: sha256 of large files, git's sha1 of small ones."""
+    if len(blob.name) not in CHECKSUMS:
+        return True  # a mirror with names of its own
+    digest = CHECKSUMS[len(blob.name)]()
+    if digest.name == "sha1":
+        digest.update(b"blob %d\0" % os.stat(blob).st_size)
+    with open(blob, "rb") as stream:
+        while piece := stream.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest() == blob.name

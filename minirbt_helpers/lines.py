@@ -20,33 +20,43 @@ def read_lines(file: str | Path) -> Iterator[str]:
         yield from lines
 
 
-def read_batches(file: str | Path, size: int = BATCH) -> Iterator[list[str]]:
+def read_batches(file: str | Path, size: int = BATCH, start: int = 0, end: int | None = None) -> Iterator[list[str]]:
     """The lines of :func:`read_lines`, in lists of about ``size`` bytes together.
+
+    Args:
+        file: UTF-8 text.
+        size: of a batch.
+        start, end: only lines that begin in these bytes; ranges side by side share a file out, line by line.
 
     Raises:
         CourseError: as :func:`read_lines`.
     """
-    done = 0
     try:
         with open(file, "rb") as stream:
-            while raw := stream.read(size):
-                lines = _split(raw + stream.readline(), file, done)
-                done += len(lines)
-                yield lines
+            if start:
+                stream.seek(start - 1)
+                stream.readline()  # the rest of a line that began before
+            at = stream.tell()
+            while raw := stream.read(size if end is None else max(0, min(size, end - at))):
+                raw += b"" if raw.endswith(b"\n") else stream.readline()
+                yield _split(raw, file, at)
+                at += len(raw)
     except OSError as problem:
         raise CourseError(
             f"cannot read the file ({problem.strerror})", where=file, fix="check the path; text files are UTF-8"
         ) from problem
 
 
-def _split(raw: bytes, file: str | Path, done: int) -> list[str]:
+def _split(raw: bytes, file: str | Path, at: int) -> list[str]:
     raw = raw.removesuffix(b"\n")
-    if not done:
+    if not at:
         raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark is not text
     try:
         lines = raw.decode("utf-8").split("\n")
     except UnicodeDecodeError as problem:
         *before, broken = raw[: problem.start].split(b"\n")
+        with open(file, "rb") as stream:
+            done = sum(piece.count(b"\n") for piece in iter(lambda: stream.read(min(BATCH, at - stream.tell())), b""))
         raise CourseError(
             f"not UTF-8 at byte {len(broken) + 1} of the line",
             where=f"{file}, line {done + len(before) + 1}",

@@ -41,7 +41,7 @@ class Recipe(BaseModel):
 
     teacher: str = Field(description="teacher: a folder or a hub id")
     segmenter: str = Field(description="LTP word segmenter: a folder or a hub id")
-    text: str = Field(description="training text: a file or a folder of *.txt")
+    text: str = Field(description="training text: a file, a folder of *.txt, of blocks, or hf://datasets/…")
     heldout: str = Field(description="held-out text: a file or a folder of *.txt")
     task_dir: str = Field(description="folder with the fine-tuning tasks, one sub-folder each")
     assistant: str = Field(default="RBT6", description="architecture of the teacher assistant")

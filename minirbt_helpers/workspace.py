@@ -64,13 +64,14 @@ def _temporary(target: Path) -> Path:
 
 
 @contextmanager
-def atomic_file(target: str | Path) -> Iterator[IO[str]]:
-    """Open a text file under a temporary name; it gets its own name when the block ends well."""
+def atomic_file(target: str | Path, binary: bool = False) -> Iterator[IO]:
+    """Open a file (text, unless ``binary``) under a temporary name; it gets its own name when the block ends well."""
     target = Path(target)
+    settings = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
     with clear_disk_errors(target):
         holder = _temporary(target)
         try:
-            with open(holder / target.name, "w", encoding="utf-8", newline="\n") as file:
+            with open(holder / target.name, **settings) as file:
                 yield file
             os.replace(holder / target.name, target)
         finally:

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (a table)
-"""Plants bugs in a copy of the text room and looks whether the tests see them: ``python tests/planted_bugs.py``.
+"""Plants bugs in a copy of the text room (and the hub) and looks whether the tests see them: ``python tests/planted_bugs.py``.
 
 Not a test itself: it takes minutes, and is run when the text room or its tests change.
 """
@@ -44,6 +44,17 @@ BUGS = [
     ("only the first words are looked at", "text/masking.py", "if not left.any():", "if True:", "test_masking.py::test_words_are_taken_in_the_order_of_their_tickets"),
     ("workers draw the same", "text/masking.py", "_mix(self.seed, self.rank, worker.seed)", "_mix(self.seed, self.rank)", "test_masking.py::test_workers_mask_differently_and_every_epoch_anew"),
     ("ranks draw the same", "text/masking.py", "manual_seed(_mix(seed, self.rank))", "manual_seed(_mix(seed))", "test_masking.py::test_ranks_mask_differently"),
+    ("a share begins in the midst of a line", "lines.py", "stream.seek(start - 1)", "stream.seek(start)", "test_sharding.py::test_every_line_is_in_exactly_one_share"),
+    ("a line at a share's end is read twice", "lines.py", 'raw += b"" if raw.endswith(b"\\n") else stream.readline()', "raw += stream.readline()", "test_sharding.py::test_every_line_is_in_exactly_one_share"),
+    ("every shard starts a block of its own", "text/pipeline.py", "first * body - start)", "0)", "test_sharding.py::test_no_seam_shows"),
+    ("the block at a seam is left out", "text/pipeline.py", "self._blocks(streams, beyond - first)", "self._blocks(streams, end // body - first)", "test_sharding.py::test_no_seam_shows"),
+    ("the [SEP] of a line is not counted", "text/pipeline.py", " + int(np.count_nonzero(np.diff(tokens.borders)))", "", "test_sharding.py::test_no_seam_shows"),
+    ("work begun with other settings is gone on with", "text/pipeline.py", "if before and before.get(name) != value", "if False", "test_sharding.py::test_a_shard_that_fails_leaves_the_others_done"),
+    ("finished shards are done again", "text/pipeline.py", "logging_dir=str(self.output / \"logs\" / name),\n            depends=depends,\n            local_tasks", "logging_dir=str(self.output / \"logs\" / name),\n            skip_completed=False,\n            depends=depends,\n            local_tasks", "test_sharding.py::test_a_shard_that_fails_leaves_the_others_done"),
+    ("checksums are not looked at", "hub.py", "return digest.hexdigest() == blob.name", "return True", "test_hub.py::test_a_wrong_checksum_is_refused_and_the_next_run_fetches_anew"),
+    ("a damaged file stays in the cache", "hub.py", "            blob.unlink()\n            file.unlink()\n", "", "test_hub.py::test_a_wrong_checksum_is_refused_and_the_next_run_fetches_anew"),
+    ("a full disk is called a bad network", "hub.py", "one.errno in NO_ROOM", "one.errno == 0", "test_hub.py::test_a_download_that_was_given_up_keeps_what_is_whole"),
+    ("missing weights start at random", "models/initialisation.py", "if any(not name.startswith(\"cls.\") for name in missing):", "if False:", "test_hub.py::test_weights_that_are_not_whole_are_refused"),
 ]  # fmt: skip
 
 

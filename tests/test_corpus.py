@@ -82,7 +82,7 @@ def test_an_empty_corpus_is_refused(tmp_path, tokenizer, segmenter, content):
 
 
 def test_processes_make_the_very_same_blocks(tmp_path, tokenizer, segmenter, monkeypatch):
-    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (5000,))
+    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (5000, 0, None))
     one, two = (
         build_blocks(
             ["data_samples/corpus/heldout", "data_samples/corpus/train/law.txt"],

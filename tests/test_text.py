@@ -140,7 +140,7 @@ def lines_of_every_kind() -> list[str]:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_no_line_shifts_whatever_the_lines_are(tmp_path, tokenizer, segmenter, end, monkeypatch):
-    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (50,))  # several batches
+    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (50, 0, None))  # several batches
     lines = 3 * lines_of_every_kind()
     text = tmp_path / "text.txt"
     text.write_bytes("\ufeff".encode() + end.join(lines).encode())
@@ -162,7 +162,7 @@ def test_a_line_of_a_million_characters(tmp_path, tokenizer, segmenter):
 
 
 def test_processes_make_the_very_same_file(tmp_path, tokenizer, segmenter, monkeypatch):
-    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (2000,))
+    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (2000, 0, None))
     text = tmp_path / "text.txt"
     lines = [*read_lines(resolve("data_samples/corpus/train/law.txt")), *lines_of_every_kind()]
     text.write_text("\n".join(lines), encoding="utf-8")
@@ -175,7 +175,7 @@ def test_processes_make_the_very_same_file(tmp_path, tokenizer, segmenter, monke
 
 @pytest.mark.parametrize("before", [1, 1000])
 def test_text_that_is_not_utf8_is_named(tmp_path, tokenizer, segmenter, monkeypatch, before):
-    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (100,))
+    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (100, 0, None))
     file = tmp_path / "text.txt"
     file.write_bytes("好的\n".encode() * before + "天".encode() + b"\xff\n" + "好的\n".encode() * 9)
     with pytest.raises(CourseError, match=rf"text\.txt, line {before + 1}: not UTF-8 at byte 4"):
@@ -184,7 +184,7 @@ def test_text_that_is_not_utf8_is_named(tmp_path, tokenizer, segmenter, monkeypa
 
 
 def test_an_error_in_another_process_arrives_whole(tmp_path, tokenizer, segmenter, monkeypatch):
-    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (100,))
+    monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (100, 0, None))
     text = resolve("data_samples/corpus/train/law.txt")
     with pytest.raises(CourseError, match="unknown match 'greedy'"):
         write_references(text, tmp_path / "refs", segmenter, tokenizer, "greedy", progress=False, processes=2)

@@ -4,6 +4,8 @@ Source: README of iflytek/MiniRBT, which starts RBT6 from the teacher's first si
 public script copies layers 0, 2, 4, 7, 9, 11 and leaves the MLM head out; we follow the README.)
 """
 
+import pickle
+import warnings
 from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
 from transformers import logging as transformers_logging
@@ -146,10 +149,24 @@ def _source(name: str, layers: list[int]) -> str:
 def load_model(name_or_path: str | Path, **settings) -> BertForMaskedLM:
     """A masked language model from a folder or the hub, in float32 and ready to use (eval mode).
 
+    Weights come from safetensors, or from a pickle that holds tensors and nothing else. A model published
+    without its MLM head gets a random one, and a warning says so.
+
     Raises:
-        CourseError: no such model, or a folder that holds something else.
+        CourseError: no such model, a folder that holds something else, or weights that are damaged, missing or code.
     """
-    return _quietly(BertForMaskedLM, name_or_path, dtype=torch.float32, **settings).eval()
+    folder = fetch_model(name_or_path)
+    model, found = _quietly(BertForMaskedLM, folder, dtype=torch.float32, output_loading_info=True, **settings)
+    missing = sorted(found["missing_keys"])
+    if any(not name.startswith("cls.") for name in missing):
+        raise CourseError(
+            f"weights are missing: {', '.join(missing[:3])}{' …' * (len(missing) > 3)}",
+            where=folder,
+            fix="the model is no BERT, or was not saved whole: give another",
+        )
+    if missing:
+        warnings.warn(f"{name_or_path} has no MLM head: it starts at random, and teaches nothing", stacklevel=2)
+    return model.eval()
 
 
 def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
@@ -166,13 +183,18 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
     return _quietly(BertTokenizer, folder)
 
 
-def _quietly(kind: type, name_or_path: str | Path, **settings):
-    folder = fetch_model(name_or_path)
+def _quietly(kind: type, folder: Path, **settings):
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
         return kind.from_pretrained(folder, **settings)
-    except (OSError, ValueError, RuntimeError, TypeError) as problem:
+    except pickle.UnpicklingError as problem:
+        raise CourseError(
+            "the weights hold more than tensors, and loading them might run code",
+            where=folder,
+            fix="use a model from a source you trust, or one saved as safetensors",
+        ) from problem
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as problem:
         raise CourseError(
             f"not a folder that {kind.__name__} can read ({str(problem).splitlines()[0][:160]})",
             where=folder,

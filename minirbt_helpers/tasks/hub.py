@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from datasets import ClassLabel, Dataset, load_dataset
+from datasets import ClassLabel, Dataset
 
-from ..errors import CourseError
-from ..workspace import quiet_datasets
+from ..hub import open_dataset
 from .formats import Labels, Layout, Row, question_row
 
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
@@ -45,7 +44,7 @@ def read_hub(hub: Hub, split: str, layout: Layout | None, labels: Labels) -> Ite
     Raises:
         CourseError: no such dataset or split, no network, or a row that does not fit.
     """
-    table = _fetch(hub, split)
+    table = open_dataset(hub.name, hub.config, SPLITS[split], hub.revision)
     if layout is None:
         for row in table:
             answers = row.get("answers") or {"text": [], "answer_start": []}
@@ -67,15 +66,3 @@ def _spelled(table: Dataset, label: str, nothing: str | None) -> Iterator[dict]:
         elif isinstance(feature, ClassLabel):
             row[label] = feature.int2str(row[label])
         yield row
-
-
-def _fetch(hub: Hub, split: str) -> Dataset:
-    try:
-        with quiet_datasets():
-            return load_dataset(hub.name, hub.config, split=SPLITS[split], revision=hub.revision)
-    except (OSError, ValueError, RuntimeError) as problem:  # what the library raises, the network's errors among them
-        raise CourseError(
-            f"cannot load the {split} split ({type(problem).__name__}: {str(problem).splitlines()[0][:160]})",
-            where=hub,
-            fix="check network and spelling, set HF_ENDPOINT to a mirror, or put the files into a folder and name it",
-        ) from problem

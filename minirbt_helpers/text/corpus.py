@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
-from ..lines import byte_size, read_batches, require_text
+from ..lines import byte_size, read_batches
 from ..workspace import atomic_folder, progress_bar, resolve, write_json
 from .processes import in_step, useful_processes
 from .references import IS_CJK, Match, continued_words, read_references
 from .segmentation import Segmenter, load_segmenter
+from .sources import Files, Paths, reference_files, text_source
 from .tokens import Tokens, encoder
 
 FEATURES = Features({"input_ids": List(Value("uint16")), "continues": List(Value("bool"))})
 FORMAT = 2  # of cached blocks; another number, and old caches are left alone
 DATA, CARD = "data-00000-of-00001.arrow", "blocks.json"
-STATE = {  # what Dataset.load_from_disk asks for
-    "_data_files": [{"filename": DATA}], "_format_columns": None, "_format_kwargs": {},
-    "_format_type": None, "_output_all_columns": False, "_split": None,
+STATE = {  # what Dataset.load_from_disk asks for, beside the files
+    "_format_columns": None, "_format_kwargs": {}, "_format_type": None, "_output_all_columns": False, "_split": None,
 }  # fmt: skip
 Stream = tuple[NDArray[np.uint16], NDArray[np.bool_]]  # running text: token ids and whether each continues a word
 Referenced = tuple[str, list[int]]  # a line, and the positions of its tokens that continue a word
@@ -41,53 +41,6 @@ class Batch(NamedTuple):
     rows: list[list[int]] | None = None
     references: str = ""  # the file of the references
     first: int = 1  # the number of the first line
-
-
-def text_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The text files that one or several paths name, in order.
-
-    A folder stands for its ``*.txt`` files, sorted; a JSON file in the original's form,
-    ``{"train": {"train_files": […], "train_ref_files": […]}, …}``, for its training files.
-
-    Raises:
-        CourseError: a path that does not exist, or a folder without text files.
-    """
-    return list(chain.from_iterable(_files(path, "*.txt", "files") for path in _as_paths(paths)))
-
-
-def reference_files(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The reference files beside :func:`text_files`, in the same order; of a folder, its ``*.ref`` files."""
-    return list(chain.from_iterable(_files(path, "*.ref", "ref_files") for path in _as_paths(paths)))
-
-
-def _as_paths(paths: str | Path | Sequence[str | Path]) -> Iterator[Path]:
-    return map(resolve, [paths] if isinstance(paths, str | Path) else paths)
-
-
-def _files(path: Path, pattern: str, entry: str) -> list[Path]:
-    if path.suffix == ".json":
-        return _listed(path, entry)
-    found = sorted(path.glob(pattern)) if path.is_dir() else [path] * path.is_file()
-    if not found:
-        raise CourseError(f"no such text file, nor a folder with {pattern}", where=path, fix="check the path")
-    return found
-
-
-def _listed(path: Path, entry: str) -> list[Path]:
-    """The training files (or their references) that a list in the original's form names."""
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))["train"][f"train_{entry}"]
-        files = [Path(name) for name in names]
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise CourseError(
-            f"not a list of files ({type(problem).__name__}: {problem})",
-            where=path,
-            fix='{"train": {"train_files": ["a.txt"], "train_ref_files": ["a.ref"]}}',
-        ) from problem
-    files = [file if file.exists() else path.parent / file for file in files]  # names count from here, or from the list
-    if missing := [file for file in files if not file.is_file()]:
-        raise CourseError(f"no such file: {missing[0]}", where=path, fix="check the names in the list")
-    return files
 
 
 @dataclass
@@ -203,13 +156,13 @@ def _as_lists(blocks: Stream) -> Iterator[dict[str, list]]:
 
 
 def build_blocks(
-    paths: str | Path | Sequence[str | Path],
+    paths: Paths,
     tokenizer: PreTrainedTokenizerBase,
     output: str | Path,
     *,
     length: int,
     segmenter: Segmenter | None = None,
-    references: str | Path | Sequence[str | Path] | None = None,
+    references: Paths | None = None,
     match: Match = "segmentation",
     progress: bool = True,
     processes: int | None = None,
@@ -217,7 +170,7 @@ def build_blocks(
     """Make the blocks of text files and keep them on disk as Arrow.
 
     Args:
-        paths: text files, folders or lists of them (see :func:`text_files`), one paragraph per line.
+        paths: text files, folders, lists of them, or a hub's dataset (see :func:`text_source`), one paragraph per line.
         tokenizer: a fast BERT tokenizer.
         output: the folder to write, whole or not at all.
         length: tokens per block.
@@ -233,15 +186,13 @@ def build_blocks(
     Raises:
         CourseError: missing, empty or broken files, references out of step or of another text, no room on disk.
     """
-    files = text_files(paths)
+    source = text_source(paths)
     made = None if references is None else reference_files(references)
+    batches = map(Batch, source.batches()) if made is None else referenced_batches(getattr(source, "files", ()), made)
     if made is None and segmenter is None:
         raise CourseError("neither a segmenter nor references", fix="give one of the two")
-    if made is not None and len(made) != len(files):
-        raise CourseError(f"{len(made)} reference files for {len(files)} text files", fix="one for each, in order")
-    for file in files:
-        require_text(file)
-    size = sum(file.stat().st_size for file in files)
+    source.require_text()
+    size = source.size
     # With references at hand there is little to do but read and write.
     shared_out = made is None and segmenter.several_processes
     processes = processes or (useful_processes(size) if shared_out else 1)
@@ -249,27 +200,39 @@ def build_blocks(
     with (
         atomic_folder(output) as folder,
         progress_bar(show=progress, total=size, desc="blocks", unit="B", unit_scale=True) as bar,
-        _Writer(folder) as writer,
     ):
-        for batch, stream in in_step(work, _batches(files, made), processes):
-            writer.write(packer.add(stream))
-            bar.update(byte_size(batch.lines))
-        writer.write(packer.rest())
-        bar.update(size - bar.n)  # byte order marks and carriage returns
+        with open(folder / DATA, "wb") as file, BlockWriter(file) as writer:
+            for batch, stream in in_step(work, batches, processes):
+                writer.write(packer.add(stream))
+                bar.update(byte_size(batch.lines))
+            writer.write(packer.rest())
+        if not writer.blocks:
+            raise CourseError("no text at all", where=source, fix="name a text with words in it")
+        describe_blocks(folder, [DATA], writer.blocks, (folder / DATA).stat().st_size)
+        bar.update((size or bar.n) - bar.n)  # byte order marks and carriage returns
     return load_blocks(output)
 
 
-def _batches(files: list[Path], references: list[Path] | None) -> Iterator[Batch]:
-    for file, reference in zip(files, references or [None] * len(files), strict=True):
-        rows, done = None if reference is None else read_references(reference), 0
+def referenced_batches(files: Sequence[Path], references: Sequence[Path]) -> Iterator[Batch]:
+    """The lines of text files with the references of the files beside them.
+
+    Raises:
+        CourseError: files and references out of step.
+    """
+    if len(references) != len(files):
+        raise CourseError(
+            f"{len(references)} reference files for {len(files)} text files", fix="one for each, in order"
+        )
+    for file, reference in zip(files, references, strict=True):
+        rows, done = read_references(reference), 0
         for lines in read_batches(file):
-            made = None if rows is None else list(islice(rows, len(lines)))
-            if made is not None and len(made) < len(lines):
+            made = list(islice(rows, len(lines)))
+            if len(made) < len(lines):
                 end = done + len(made)
                 _refuse_step(f"the references end after {end} lines, and {file} goes on", reference, end + 1)
             yield Batch(lines, made, str(reference), done + 1)
             done += len(lines)
-        if rows is not None and next(rows, None) is not None:
+        if next(rows, None) is not None:
             _refuse_step(f"more references than {file} has lines ({done})", reference, done + 1)
 
 
@@ -281,33 +244,38 @@ def _refuse_step(what: str, file: Path, line: int) -> None:
     )
 
 
-class _Writer:
-    """Blocks to a folder as ``Dataset.save_to_disk`` leaves it, with a card that says how much there must be."""
+class BlockWriter:
+    """Blocks to an Arrow file, as ``Dataset.save_to_disk`` writes it.
 
-    def __init__(self, folder: Path):
-        self._folder, self._blocks = folder, 0
+    Attributes:
+        blocks: how many were written so far.
+    """
 
-    def __enter__(self) -> "_Writer":
-        self._file = open(self._folder / DATA, "wb")
-        self._stream = pa.ipc.new_stream(self._file, FEATURES.arrow_schema)
-        return self
+    def __init__(self, file: IO[bytes]):
+        self.blocks, self._stream = 0, pa.ipc.new_stream(file, FEATURES.arrow_schema)
 
     def write(self, blocks: Stream) -> None:
+        """Add the blocks of two arrays, [blocks, length]."""
         if rows := len(blocks[0]):
             ends = pa.array(np.arange(rows + 1, dtype=np.int32) * blocks[0].shape[1])
             columns = [pa.ListArray.from_arrays(ends, pa.array(column.ravel())) for column in blocks]
             self._stream.write_batch(pa.record_batch(columns, schema=FEATURES.arrow_schema))
-            self._blocks += rows
+            self.blocks += rows
+
+    def __enter__(self) -> "BlockWriter":
+        return self
 
     def __exit__(self, kind: type | None, *_) -> None:
-        with self._file:
-            if kind is None:
-                self._stream.close()
         if kind is None:
-            size = (self._folder / DATA).stat().st_size
-            DatasetInfo(features=FEATURES).write_to_directory(self._folder)
-            write_json(self._folder / "state.json", STATE | {"_fingerprint": uuid4().hex[:16]})
-            write_json(self._folder / CARD, {"blocks": self._blocks, "bytes": size})
+            self._stream.close()
+
+
+def describe_blocks(folder: Path, names: Sequence[str], blocks: int, size: int) -> None:
+    """Write what makes Arrow files in a folder a dataset, and a card that says how many blocks and bytes they are."""
+    DatasetInfo(features=FEATURES).write_to_directory(folder)
+    files = {"_data_files": [{"filename": name} for name in names], "_fingerprint": uuid4().hex[:16]}
+    write_json(folder / "state.json", STATE | files)
+    write_json(folder / CARD, {"blocks": blocks, "bytes": size})
 
 
 def load_blocks(folder: str | Path) -> Dataset:
@@ -324,7 +292,7 @@ def load_blocks(folder: str | Path) -> Dataset:
     try:
         blocks = load_from_disk(str(folder))
         whole = blocks.features == FEATURES and card["blocks"] == len(blocks)
-        whole = whole and card["bytes"] == (folder / DATA).stat().st_size
+        whole = whole and card["bytes"] == sum(file.stat().st_size for file in folder.glob("data-*.arrow"))
     except (OSError, ValueError, KeyError, TypeError):  # Arrow's errors are ValueErrors
         whole = False
     if not whole:
@@ -333,7 +301,7 @@ def load_blocks(folder: str | Path) -> Dataset:
 
 
 def cached_blocks(
-    paths: str | Path | Sequence[str | Path],
+    paths: Paths,
     tokenizer: PreTrainedTokenizerBase,
     home: str | Path,
     *,
@@ -347,8 +315,16 @@ def cached_blocks(
     The fingerprint covers the content of the files and of the segmenter's folder, the vocabulary and
     the settings: change one of them, and new blocks are made beside the old. Damaged ones are made
     again, with a word about it. Arguments as :func:`build_blocks`, but the segmenter is named, and loaded only when
-    needed.
+    needed; and a folder of blocks made before (``minirbt pack`` or ``shard``) stands for itself.
     """
+    if isinstance(paths, str | Path) and (resolve(paths) / CARD).is_file():
+        blocks = load_blocks(paths)
+        if len(blocks[0]["input_ids"]) != length:
+            made = len(blocks[0]["input_ids"])
+            raise CourseError(
+                f"blocks of {made} tokens, not {length}", where=paths, fix=f"LENGTH = {made}, or pack anew"
+            )
+        return blocks
     folder = Path(home) / f"blocks-{_fingerprint(paths, tokenizer, length, segmenter, match)}"
     if folder.is_dir():
         try:
@@ -360,7 +336,7 @@ def cached_blocks(
 
 
 def _fingerprint(
-    paths: str | Path | Sequence[str | Path],
+    paths: Paths,
     tokenizer: PreTrainedTokenizerBase,
     length: int,
     segmenter: str,
@@ -371,7 +347,9 @@ def _fingerprint(
     cutter = resolve(segmenter)
     own = sorted(file for file in cutter.iterdir() if file.is_file()) if cutter.is_dir() else []
     digest.update(b"" if own else segmenter.encode())  # a hub id names its content, a folder does not
-    for file in [*own, *text_files(paths)]:
+    source = text_source(paths)
+    digest.update(b"" if isinstance(source, Files) else str(source).encode())
+    for file in [*own, *(source.files if isinstance(source, Files) else ())]:
         with open(file, "rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:12]

@@ -1,0 +1,260 @@
+"""Laws of big corpora: whoever does the shards, however often they break off, the blocks are the small path's."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from datasets import Dataset
+from hub_server import Faults, serve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.lines import read_lines
+from minirbt_helpers.text import build_blocks, cached_blocks
+from minirbt_helpers.text.pipeline import ShardedCorpus
+from minirbt_helpers.text.sources import Files, HubText, text_source
+
+TEXT = ROOT / "data_samples" / "corpus" / "train"
+SEGMENTER = "data_samples/models/segmenter"
+TASKS, LENGTH = 16, 64
+
+
+# --- shares of a text -----------------------------------------------------------------------------------------------
+
+LINES = st.lists(
+    st.text(st.sampled_from("今天气a \r\u2028"), max_size=5).filter(lambda line: line[-1:] != "\r"), max_size=9
+)
+
+
+@given(st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n"]), st.booleans()), min_size=1, max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_every_line_is_in_exactly_one_share(texts):
+    """Whatever the files: other line ends, byte order marks, blank lines, no end to the last line, nothing at all."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for number, (lines, end, mark) in enumerate(texts):
+            files.append(Path(folder) / f"{number}.txt")
+            files[-1].write_bytes(b"\xef\xbb\xbf" * mark + end.join(lines).encode())
+        whole = [line for file in files for line in read_lines(file)]
+        for world in (1, 2, 3, 7, 40):
+            shares = [Files(tuple(files)).batches(rank, world) for rank in range(world)]
+            assert [line for share in shares for lines in share for line in lines] == whole
+
+
+def test_a_broken_line_of_a_share_is_named_by_its_number_in_the_file(tmp_path):
+    (tmp_path / "a.txt").write_bytes("今天\n".encode() * 50 + b"ab\xff\n" + b"end\n" * 50)
+    with pytest.raises(CourseError, match="line 51: not UTF-8 at byte 3"):
+        for rank in range(7):
+            list(text_source(tmp_path / "a.txt").batches(rank, 7))
+
+
+@pytest.mark.parametrize(
+    "address", ["hf://owner/name", "hf://datasets/name", "hf://datasets/owner/name?columns=text", "hf://datasets/a/b/c"]
+)
+def test_an_address_of_another_form_is_refused(address):
+    with pytest.raises(CourseError, match="not the address of a dataset") as caught:
+        text_source(address)
+    assert "hf://datasets/owner/name@revision?config=" in caught.value.fix
+
+
+def test_the_address_of_a_dataset_says_what_to_read():
+    address = "hf://datasets/wikimedia/wikipedia@main?config=20231101.zh&split=train&column=text"
+    source = text_source([address])
+    assert source == HubText("wikimedia/wikipedia", "20231101.zh", "train", "text", "main") and str(source) == address
+    assert text_source("hf://datasets/owner/name") == HubText("owner/name")
+
+
+# --- shards ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def alone(tokenizer, tmp_path_factory) -> ShardedCorpus:
+    """The whole work done by one process."""
+    corpus = ShardedCorpus(TEXT, tmp_path_factory.mktemp("alone"), tokenizer, SEGMENTER, length=LENGTH, tasks=TASKS)
+    corpus.run()
+    return corpus
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of the work, byte for byte; not the logs, nor a dataset's random name."""
+    files = [file for part in ("text", "blocks") for file in sorted((folder / part).rglob("*")) if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files if file.name != "state.json"}
+
+
+def marks(folder: Path, step: str) -> list[int]:
+    return sorted(int(mark.name) for mark in (folder / "logs" / step / "completions").glob("*"))
+
+
+def command(output: Path, *options: object) -> list[str]:
+    same = ["--output", output, "--tasks", TASKS, "--length", LENGTH, "--segmenter", SEGMENTER]
+    return list(map(str, [sys.executable, "-m", "minirbt_helpers", "shard", TEXT, *same, *options]))
+
+
+def test_the_blocks_are_those_of_the_small_path(alone, tokenizer, segmenter, tmp_path):
+    small = build_blocks(TEXT, tokenizer, tmp_path / "small", length=LENGTH, segmenter=segmenter, progress=False)
+    sharded = alone.run()
+    assert sharded.features == small.features and sharded.to_dict() == small.to_dict()
+    assert len(contents(alone.output)) == 3 * TASKS + TASKS + 2
+    lines = [line for rank in range(TASKS) for line in read_lines(alone.text / f"{rank:05d}.txt")]
+    assert lines == [line for file in sorted(TEXT.glob("*.txt")) for line in read_lines(file)]
+    again = build_blocks(
+        alone.text, tokenizer, tmp_path / "again", length=LENGTH, references=alone.text, progress=False
+    )
+    assert again.to_dict() == small.to_dict()
+
+
+def test_a_folder_of_blocks_stands_for_itself(alone, tokenizer, tmp_path):
+    """As TEXT of a notebook, or --text of a command."""
+    settings = {"tokenizer": tokenizer, "home": tmp_path, "segmenter": SEGMENTER}
+    assert len(cached_blocks(str(alone.blocks), length=LENGTH, **settings)) == len(alone.run())
+    with pytest.raises(CourseError, match="blocks of 64 tokens, not 128"):
+        cached_blocks(str(alone.blocks), length=128, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("tasks", "length"), [(1, 128), (3, 4), (40, 1000)])
+def test_no_seam_shows(tasks, length, tokenizer, segmenter, tmp_path):
+    """Also where a block is longer than a shard, and where most shards hold no text at all."""
+    (tmp_path / "few.txt").write_text("今天天气很好。\n\n我们去公园散步。\nhello world\n" * 20, encoding="utf-8")
+    sharded = ShardedCorpus(
+        tmp_path / "few.txt", tmp_path / "out", tokenizer, SEGMENTER, length=length, tasks=tasks
+    ).run()
+    small = build_blocks(
+        tmp_path / "few.txt", tokenizer, tmp_path / "small", length=length, segmenter=segmenter, progress=False
+    )
+    assert sharded.to_dict() == small.to_dict()
+
+
+def test_two_processes_share_the_work_and_one_is_killed(alone, tmp_path):
+    """Started separately, each has half of the shards; the second is killed in its midst and started again."""
+    options = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    share = [["--machines", 2, "--machine", machine] for machine in (0, 1)]
+    first, second = (
+        subprocess.Popen(command(tmp_path, "--step", "references", *one), **options, start_new_session=True)
+        for one in share
+    )
+    theirs = range(TASKS // 2, TASKS)
+    while not set(marks(tmp_path, "references")) & set(theirs):
+        assert second.poll() is None, second.stderr.read()
+        time.sleep(0.01)
+    os.killpg(second.pid, signal.SIGKILL)
+    second.wait()
+    assert first.wait() == 0, first.stderr.read()
+    done = set(marks(tmp_path, "references"))
+    assert set(range(TASKS // 2)) < done < set(range(TASKS))
+    kept = {rank: (tmp_path / "text" / f"{rank:05d}.ref").stat().st_mtime_ns for rank in done}
+    early = subprocess.run(command(tmp_path, "--step", "blocks", *share[0]), capture_output=True, text=True, cwd=ROOT)
+    assert early.returncode == 1 and f"{TASKS - len(done)} of {TASKS} shards have no references yet" in early.stderr
+    for one in reversed(share):
+        last = subprocess.run(command(tmp_path, *one), capture_output=True, text=True, cwd=ROOT)
+        assert last.returncode == 0, last.stderr
+    assert f"{len(alone.run()):,} blocks" in last.stdout
+    assert marks(tmp_path, "references") == marks(tmp_path, "blocks") == list(range(TASKS))
+    assert kept == {rank: (tmp_path / "text" / f"{rank:05d}.ref").stat().st_mtime_ns for rank in done}
+    assert contents(tmp_path) == contents(alone.output)
+
+
+def test_ray_shares_the_work(alone, tmp_path):
+    pytest.importorskip("ray")
+    done = subprocess.run(
+        command(tmp_path, "--executor", "ray", "--workers", 8), capture_output=True, text=True, cwd=ROOT, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    assert marks(tmp_path, "references") == marks(tmp_path, "blocks") == list(range(TASKS))
+    assert contents(tmp_path) == contents(alone.output)
+
+
+def test_a_shard_that_fails_leaves_the_others_done(tokenizer, tmp_path):
+    """A line turns out not to be UTF-8; once it is mended, only what was not done is done, by two workers."""
+    text, output = tmp_path / "text.txt", tmp_path / "out"
+    good = "今天天气很好。\n".encode() * 30 + b"abc\n" + "我们去公园。\n".encode() * 30
+    text.write_bytes(good)
+    settings = {"length": 32, "tasks": 4}
+    corpus = ShardedCorpus(text, output, tokenizer, SEGMENTER, **settings)
+    text.write_bytes(good.replace(b"c", b"\xff"))
+    with pytest.raises(CourseError, match="line 31: not UTF-8"):
+        corpus.run()
+    done = marks(output, "references")
+    assert done and len(done) < 4 and not marks(output, "blocks")
+    before = {rank: (corpus.text / f"{rank:05d}.txt").stat().st_mtime_ns for rank in done}
+    text.write_bytes(good)
+    assert corpus.run(workers=2) is not None
+    assert before == {rank: (corpus.text / f"{rank:05d}.txt").stat().st_mtime_ns for rank in done}
+    with pytest.raises(CourseError, match="begun with another length"):
+        ShardedCorpus(text, output, tokenizer, SEGMENTER, **settings | {"length": 64})
+    with pytest.raises(CourseError, match="machine 2 of 2"):
+        corpus.run(machine=2, machines=2)
+
+
+# --- a dataset on a hub ---------------------------------------------------------------------------------------------
+
+READ = """
+import json, sys
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.text.sources import text_source
+address = sys.argv[1]
+source = text_source(address)
+whole = [line for lines in source.batches() for line in lines]
+same = [[line for rank in range(world) for lines in source.batches(rank, world) for line in lines] == whole
+        for world in (2, 3, 5, 12, 20)]
+try:
+    text_source(address + "&column=title").require_text()
+except CourseError as problem:
+    print(json.dumps([len(whole), whole[:2], same, str(problem)]))
+"""
+
+
+@pytest.fixture
+def wiki(tmp_path) -> Path:
+    """A hub with a dataset: three files of four row groups, rows of two paragraphs and some without text."""
+    table = tmp_path / "hub" / "datasets" / "some" / "wiki"
+    sentences = [line for line in read_lines(TEXT / "weather.txt") if line.strip()]
+    for number in range(3):
+        texts = [f"{line}\n\n{line}" for line in sentences[number * 20 : number * 20 + 20]] + ["", None]
+        Dataset.from_dict({"text": texts}).to_parquet(
+            table / "zh" / f"train-{number:05d}-of-00003.parquet", batch_size=6
+        )
+    settings = "---\nconfigs:\n- config_name: zh\n  data_files:\n  - split: train\n    path: zh/train-*\n---\n"
+    (table / "README.md").write_text(settings)
+    return tmp_path / "hub"
+
+
+def run(address: str, cache: Path, *arguments: object) -> subprocess.CompletedProcess:
+    settings = {**os.environ, "HF_HOME": str(cache), "HF_ENDPOINT": address}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, env=settings, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_a_dataset_of_a_hub_is_streamed_and_shared_out(wiki, tmp_path):
+    """A connection is cut meanwhile; nothing of the dataset is kept on disk."""
+    faults = Faults(cut={"train-00001-of-00003.parquet": 1})
+    with serve(wiki, faults=faults) as (address, _):
+        done = run(address, tmp_path / "cache", "-c", READ, "hf://datasets/some/wiki?config=zh")
+    assert done.returncode == 0, done.stderr
+    number, (first, second), same, refused = json.loads(done.stdout.splitlines()[-1])
+    assert number == 3 * 20 * 2 and first == second and all(same) and faults.cut["train-00001-of-00003.parquet"] == 0
+    assert "no column 'title'" in refused and "column= one of text" in refused
+    assert not list((tmp_path / "cache").rglob("*.parquet")) and not list((tmp_path / "cache").rglob("*.arrow"))
+
+
+def test_a_dataset_of_a_hub_becomes_the_same_blocks_by_both_paths(wiki, tmp_path):
+    text = "hf://datasets/some/wiki?config=zh"
+    with serve(wiki) as (address, _):
+        small = run(address, tmp_path, "-m", "minirbt_helpers", "pack", text, "--output", tmp_path / "small")
+        sharded = run(address, tmp_path, "-m", "minirbt_helpers", "shard", text, "--output", tmp_path / "sharded")
+    assert small.returncode == sharded.returncode == 0, small.stderr + sharded.stderr
+    assert small.stdout.split()[:2] == sharded.stdout.split()[-6:-4]
+    plan = json.loads((tmp_path / "sharded" / "plan.json").read_text())
+    assert plan["tasks"] == 3 and len(plan["commit"]) == 40  # one shard per file; others read the same rows
+    blocks = [Dataset.from_file(str(file)).to_dict() for file in sorted((tmp_path / "sharded/blocks").glob("*.arrow"))]
+    (expected,) = [Dataset.from_file(str(file)).to_dict() for file in (tmp_path / "small").glob("*.arrow")]
+    assert [row for part in blocks for row in part["input_ids"]] == expected["input_ids"]
+    assert [row for part in blocks for row in part["continues"]] == expected["continues"]
