@@ -31,5 +31,6 @@ refresh: $(INSTALLED)  ## run the notebooks and keep their outputs in notebooks/
 bench: $(INSTALLED)  ## speed, as ratios
 	$(BIN)/python benchmarks/text.py
 	$(BIN)/python benchmarks/distillation.py
+	$(BIN)/python benchmarks/dry_run.py
 	$(BIN)/python benchmarks/finetuning.py
 	$(BIN)/python benchmarks/speed.py

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers import BertConfig, BertForMaskedLM, BertTokenizer
+from transformers import BertForMaskedLM, BertTokenizer
 
 from minirbt_helpers.models import ARCHITECTURES
 from minirbt_helpers.models.architectures import FULL_VOCABULARY
@@ -33,6 +33,7 @@ from minirbt_helpers.recipe import Recipe, load_recipe
 from minirbt_helpers.text import WholeWordCollator
 from minirbt_helpers.training.attention import fast_on_cpu
 from minirbt_helpers.training.batches import Batches
+from minirbt_helpers.training.costs import distillation_operations
 from minirbt_helpers.training.distillation import Distiller, Pupil, frozen
 from minirbt_helpers.training.loop import train
 from minirbt_helpers.training.machine import DTYPES, autocast, join_world
@@ -177,19 +178,9 @@ def resident_peak() -> int:
 
 
 def operations(case: dict) -> float:
-    """Multiplications and additions a token needs in matrix products: teacher forward, student forward and back."""
-    teacher, student = (
-        ARCHITECTURES[case[role]].config(case["scale"], case["vocabulary"]) for role in ("teacher", "student")
-    )
-    projections = (student.num_hidden_layers + 1) * 2 * student.hidden_size * teacher.hidden_size
-    return forward(teacher, case["length"]) + 3 * (forward(student, case["length"]) + projections)
-
-
-def forward(config: BertConfig, length: int, masked: float = 0.15) -> float:
-    """The same for one forward pass, with the MLM head at the masked share of the positions."""
-    width = config.hidden_size
-    layer = 2 * (4 * width**2 + 2 * width * config.intermediate_size) + 4 * length * width
-    return config.num_hidden_layers * layer + masked * 2 * (width**2 + width * config.vocab_size)
+    """Operations a token needs in matrix products."""
+    configs = (ARCHITECTURES[case[role]].config(case["scale"], case["vocabulary"]) for role in ("teacher", "student"))
+    return distillation_operations(*configs, case["length"])
 
 
 def peak(dtype: torch.dtype, device: torch.device) -> float:

@@ -227,10 +227,14 @@ def distill(
         str | None, typer.Option(help="where the student starts; default: as the stage says")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="folder for the student; default runs/<scale>/<stage>")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check all, time some steps, print hours, memory and disk, and stop")
+    ] = False,
 ) -> None:
     """Distil one stage; run it again to go on after an interruption. On many GPUs: torchrun -m minirbt_helpers …"""
     from .text import load_blocks
     from .training import distill as run
+    from .training import dry_run as try_out
     from .training import join_world
 
     lesson, world = _lesson(recipe), join_world()
@@ -239,7 +243,13 @@ def distill(
             "blocks": load_blocks(blocks) if blocks else lesson.blocks,
             "heldout": load_blocks(heldout_blocks) if heldout_blocks else lesson.heldout,
         }
-    done = run(recipe, stage, **texts, teacher=from_teacher, student=student_weights, output=output)
+    arguments = texts | {"teacher": from_teacher, "student": student_weights, "output": output}
+    if dry_run:
+        found = try_out(recipe, stage, **arguments)
+        if world.first:
+            print(found)
+        return
+    done = run(recipe, stage, **arguments)
     if world.first:
         _report(done)
 
@@ -421,6 +431,24 @@ def compare(
     clock = f", threads: {cpu_threads}" if device.type == "cpu" else ""
     print(f"{hardware(device)}{clock}; {recipe.precision}, {batch} × {recipe.length} tokens; median (quartiles)")
     print(as_markdown(table))
+
+
+@app.command()
+def publish(
+    run: Annotated[Path, typer.Argument(help="what `minirbt distill` left, such as runs/full/student")],
+    output: Annotated[Path, typer.Argument(help="the folder to write; then: hf upload owner/name folder")],
+    name: Annotated[str, typer.Option(help="of the model: owner/name")],
+    license: Annotated[
+        str, typer.Option(help="as the hub spells it; teacher and text bind the student")
+    ] = "apache-2.0",
+    language: Annotated[str, typer.Option(help="of the text")] = "zh",
+    data: Annotated[str, typer.Option(help="what the text is, in a sentence")] = "",
+    results: Annotated[Path | None, typer.Option(help="of `minirbt sweep`: scores for the card")] = None,
+) -> None:
+    """Make a folder for a hub: model, tokenizer, and a card filled from the run."""
+    from .publishing import publish as run_publish
+
+    print(run_publish(run, output, name=name, license=license, language=language, data=data, results=results))
 
 
 @app.command()

@@ -44,8 +44,10 @@ class Recipe(BaseModel):
     text: str = Field(description="training text: a file, a folder of *.txt, of blocks, or hf://datasets/…")
     heldout: str = Field(description="held-out text: a file or a folder of *.txt")
     task_dir: str = Field(description="folder with the fine-tuning tasks, one sub-folder each")
-    assistant: str = Field(default="RBT6", description="architecture of the teacher assistant")
-    student: str = Field(default="MiniRBT-H256", description="architecture of the student")
+    assistant: str = Field(
+        default="RBT6", description="architecture of the teacher assistant, or its shape: 6x768x3072x12"
+    )
+    student: str = Field(default="MiniRBT-H256", description="architecture of the student, or its shape: 6x256x1024x8")
 
     length: int = Field(ge=4, description="tokens per block")
     mask_unit: Literal["word", "token"] = Field(default="word", description="what is masked as one")
@@ -168,7 +170,8 @@ def load_recipe(scale: str = "sample", **overrides: object) -> Recipe:
     if recipe.batch_size % recipe.micro_batch:
         if "micro_batch" in given:
             raise CourseError(
-                f"micro_batch {recipe.micro_batch} does not divide batch_size {recipe.batch_size}",
+                f"micro_batch {recipe.micro_batch} does not divide batch_size {recipe.batch_size}: "
+                f"{recipe.batch_size} / {recipe.micro_batch} = {recipe.batch_size / recipe.micro_batch:.2f}",
                 fix="choose a divisor of batch_size",
             )
         fitting = max(size for size in range(1, recipe.micro_batch + 1) if recipe.batch_size % size == 0)

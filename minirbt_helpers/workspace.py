@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
@@ -35,6 +35,29 @@ def resolve(path: str | Path) -> Path:
     """A path as given if it exists from here, else below the project's root (``data_samples/…``)."""
     path = Path(path).expanduser()
     return path if path.exists() or path.is_absolute() else project_root() / path
+
+
+def existing_parent(path: str | Path) -> Path:
+    """The folder that exists and in which a path would come to lie."""
+    path = Path(path).absolute()
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
+def machine_memory() -> tuple[float, float]:
+    """Bytes of memory of this machine, in all and free; a container's limit counts as the machine.
+
+    Where neither Linux nor POSIX says, infinite: nothing is known against it.
+    """
+    total = free = float("inf")
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        total = free = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = float(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))) * 1024
+    with suppress(OSError, ValueError):  # "max" is no number: no limit
+        limit = float(Path("/sys/fs/cgroup/memory.max").read_text())
+        total, free = min(total, limit), min(free, limit)
+    return total, free
 
 
 @contextmanager

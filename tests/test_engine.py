@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -318,6 +319,57 @@ def test_two_processes_are_one_and_a_lost_one_is_replaced(one_process, tmp_path)
         run.terminate()  # torchrun ends its processes with it
     assert run.returncode == 0, messages
     assert "closing signal" in messages  # torchrun ended the survivor, and started both again
+    assert_same_run(tmp_path / "sample" / "one-stage", one_process)
+
+
+def agent(address: str, home: Path, log: Path) -> subprocess.Popen:
+    """torchrun as on one of two machines, with a process each; a machine that is gone is given up after 3 s."""
+    meeting = ["--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d",
+               "--rdzv-endpoint", address, "--rdzv-id", "two", "--rdzv-conf", "keep_alive_interval=1"]  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", *meeting, *COMMAND, "--output-dir", str(home)]
+    with open(log, "ab") as stream:
+        return subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=ENVIRONMENT)
+
+
+def answers(address: str) -> bool:
+    """Whether somebody listens there."""
+    host, _, port = address.partition(":")
+    with socket.socket() as door:
+        return door.connect_ex((host, int(port))) == 0
+
+
+def lose(machine: subprocess.Popen) -> None:
+    """The agent and its processes are gone, without a word."""
+    children = Path(f"/proc/{machine.pid}/task/{machine.pid}/children").read_text().split()
+    for process in (machine.pid, *map(int, children)):
+        os.kill(process, signal.SIGKILL)
+    machine.wait()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="torchrun with gloo")
+def test_two_machines_are_one_and_a_lost_one_comes_back(one_process, tmp_path):
+    """Two agents of torchrun, one of which is lost on the way and started again, end as one process does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    working = tmp_path / "sample" / ".one-stage.working"
+    first = agent(address, tmp_path, tmp_path / "first.log")
+    deadline = time.monotonic() + 120
+    while not answers(address) and time.monotonic() < deadline:  # it is to keep the meeting place: the other is lost
+        time.sleep(0.1)
+    second = agent(address, tmp_path, tmp_path / "second.log")
+    try:
+        while len(checkpoints(working)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        lose(second)
+        reached = max(int(place.name[5:]) for place in checkpoints(working))
+        second = agent(address, tmp_path, tmp_path / "second.log")
+        codes = [machine.wait(timeout=180) for machine in (first, second)]
+    finally:
+        for machine in (first, second):
+            machine.terminate()
+    assert codes == [0, 0], (tmp_path / "first.log").read_text() + (tmp_path / "second.log").read_text()
+    assert 0 < reached < STEPS
     assert_same_run(tmp_path / "sample" / "one-stage", one_process)
 
 

@@ -4,6 +4,7 @@ Source of the full sizes and of the published counts: README of iflytek/MiniRBT 
 technical report, Yao et al., arXiv:2304.00717.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -34,15 +35,15 @@ class Architecture:
     Attributes:
         name: as the original README calls it.
         full, sample: its shape at the published size and at a quarter of every width.
-        published: millions of parameters as the README prints them, with and without embeddings.
-        speed_up: over the 12-layer model, as the README prints it (it names no machine, batch or length).
+        published: millions of parameters as the README prints them, with and without embeddings; None: nowhere.
+        speed_up: over the 12-layer model, as the README prints it (which names no machine, batch or length).
     """
 
     name: str
     full: Shape
     sample: Shape
-    published: tuple[float, float]
-    speed_up: float
+    published: tuple[float, float] | None = None
+    speed_up: float | None = None
 
     def shape(self, scale: Scale) -> Shape:
         """The shape at ``"sample"`` or ``"full"`` scale."""
@@ -79,13 +80,19 @@ class Architecture:
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture of a name.
+    """The architecture of a name, or one of your own: ``"6x384x1536x12"`` is layers, hidden size, FFN and heads.
 
     Raises:
-        CourseError: with the names that exist.
+        CourseError: unknown, with the names that exist, or a hidden size its heads cannot share.
     """
+    if own := re.fullmatch(r"(\d+)x(\d+)x(\d+)x(\d+)", name):
+        shape = Shape(*map(int, own.groups()))
+        if 0 in map(int, own.groups()) or shape.hidden % shape.heads:
+            raise CourseError(f"no model has the shape {name}", fix="hidden must be a multiple of heads: 6x384x1536x12")
+        return Architecture(name, shape, shape)
     if name not in ARCHITECTURES:
-        raise CourseError(f"unknown architecture {name!r}", fix=f"one of {', '.join(ARCHITECTURES)}")
+        known = ", ".join(ARCHITECTURES)
+        raise CourseError(f"unknown architecture {name!r}", fix=f"one of {known}, or such as 6x384x1536x12")
     return ARCHITECTURES[name]
 
 

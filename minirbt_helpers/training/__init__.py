@@ -1,6 +1,8 @@
 """Pre-training and distillation (notebook 04)."""
 
+from .costs import distillation_operations, forward_operations
 from .distillation import STAGES, Distilled, Distiller, Stage, distill
+from .dry_run import DryRun, dry_run
 from .evaluation import MaskedPositions, held_out
 from .growing import GROWTH, Phase, deepen, grow
 from .machine import join_world
@@ -9,6 +11,7 @@ from .pretraining import pretrain
 from .runs import run_folder
 
 __all__ = [
-    "GROWTH", "STAGES", "Distilled", "Distiller", "MaskedPositions", "Phase", "Stage", "check_matches", "deepen",
-    "distill", "grow", "held_out", "hidden_matches", "join_world", "layer_pairs", "pretrain", "run_folder",
+    "GROWTH", "STAGES", "Distilled", "Distiller", "DryRun", "MaskedPositions", "Phase", "Stage", "check_matches",
+    "deepen", "distill", "distillation_operations", "dry_run", "forward_operations", "grow", "held_out",
+    "hidden_matches", "join_world", "layer_pairs", "pretrain", "run_folder",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from .attention import fast_on_cpu
 from .batches import Batches
 from .evaluation import MaskedPositions, held_out
 from .loop import Losses, Watch, train
-from .machine import DTYPES, autocast, join_world
+from .machine import DTYPES, World, autocast, join_world
 from .matches import check_matches, hidden_matches
 from .runs import identity, open_run, run_folder
 
@@ -264,6 +264,63 @@ def distill(
     Raises:
         CourseError: unknown stage, a missing teacher, models that do not fit the recipe or each other.
     """
+    ready = prepare(recipe, stage, teacher, student, tokenizer)
+    folder = Path(output) if output else run_folder(recipe, stage)
+    with open_run(folder, recipe, stage, ready.details | {"blocks": len(blocks)}, ready.world) as run:
+        if run.finished:
+            return Distilled(load_model(folder), folder, run.metrics(), run.projections(ready.pupil.projections))
+        with fast_on_cpu(ready.teacher, ready.student):
+            metrics = train(
+                recipe,
+                ready.pupil,
+                ready.batches(recipe, blocks),
+                run.working,
+                lambda: ready.held_out(recipe, heldout),
+                ready.world,
+                title=stage,
+                progress=progress,
+                watch=watch,
+            )
+        run.finish(ready.student, ready.tokenizer, metrics, ready.pupil.projections)
+    return Distilled(ready.student.eval(), folder, metrics, ready.pupil.projections.requires_grad_(False))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A stage made ready to run.
+
+    Attributes:
+        world: the processes that share it.
+        tokenizer: of teacher and student.
+        teacher, student: on the device; the teacher in the recipe's number format.
+        pupil: what is trained.
+        details: what makes it this run and no other, beside the recipe and the blocks.
+    """
+
+    world: World
+    tokenizer: PreTrainedTokenizerBase
+    teacher: BertForMaskedLM
+    student: BertForMaskedLM
+    pupil: Pupil
+    details: dict[str, str]
+
+    def batches(self, recipe: Recipe, blocks: Dataset) -> Batches:
+        """The micro-batches of the run."""
+        return Batches(recipe, blocks, WholeWordCollator(self.tokenizer, recipe.mask_unit, recipe.mask_probability))
+
+    def held_out(self, recipe: Recipe, blocks: Dataset) -> dict[str, float]:
+        """The student's figures on held-out blocks, beside its teacher."""
+        return held_out(self.student, blocks, self.tokenizer, teacher=self.teacher, temperature=recipe.temperature)
+
+
+def prepare(
+    recipe: Recipe,
+    stage: str,
+    teacher: str | Path | BertForMaskedLM | None = None,
+    student: str | Path | BertForMaskedLM | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> Ready:
+    """Load, check and place what :func:`distill` needs; arguments and errors as there."""
     if stage not in STAGES:
         raise CourseError(f"unknown stage {stage!r}", fix=f"one of {', '.join(map(repr, STAGES))}")
     world = join_world()
@@ -277,31 +334,11 @@ def distill(
     teacher_model = frozen(teacher_model, teacher_model is teacher, recipe, world.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)  # the projections' random start
-        distiller = Distiller(teacher_model, student_model, recipe)
-    projections = distiller.projections
-    folder = Path(output) if output else run_folder(recipe, stage)
-    with open_run(folder, recipe, stage, details | {"blocks": len(blocks)}, world) as run:
-        if run.finished:
-            return Distilled(load_model(folder), folder, run.metrics(), run.projections(projections))
-        if recipe.compile:
-            teacher_model.bert.compile()
-            student_model.bert.compile()
-        with fast_on_cpu(teacher_model, student_model):
-            metrics = train(
-                recipe,
-                Pupil(distiller, student_model),
-                Batches(recipe, blocks, WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability)),
-                run.working,
-                lambda: held_out(
-                    student_model, heldout, tokenizer, teacher=teacher_model, temperature=recipe.temperature
-                ),
-                world,
-                title=stage,
-                progress=progress,
-                watch=watch,
-            )
-        run.finish(student_model, tokenizer, metrics, projections)
-    return Distilled(student_model.eval(), folder, metrics, projections.requires_grad_(False))
+        pupil = Pupil(Distiller(teacher_model, student_model, recipe), student_model)
+    if recipe.compile:
+        teacher_model.bert.compile()
+        student_model.bert.compile()
+    return Ready(world, tokenizer, teacher_model, student_model, pupil, details)
 
 
 def frozen(teacher: BertForMaskedLM, keep: bool, recipe: Recipe, device: torch.device) -> BertForMaskedLM:

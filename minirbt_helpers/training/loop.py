@@ -120,11 +120,14 @@ def check_batch_size(recipe: Recipe, batches: Batches, world: World) -> None:
     """Refuse a batch that cannot be cut into micro-batches of one size for all processes."""
     if not len(batches.blocks):
         raise CourseError("no blocks to train on", fix="give a text with at least one non-blank line")
-    if recipe.batch_size % (recipe.micro_batch * world.size):
+    at_once = recipe.micro_batch * world.size
+    if recipe.batch_size % at_once:
         processes = f" on {world.size} processes" if world.size > 1 else ""
+        times = f"({world.size} x {recipe.micro_batch})" if world.size > 1 else f"{recipe.micro_batch}"
         raise CourseError(
-            f"a batch of {recipe.batch_size} cannot be cut into micro-batches of {recipe.micro_batch}{processes}",
-            fix=f"a batch_size that is a multiple of {recipe.micro_batch * world.size}, or a smaller micro_batch",
+            f"a batch of {recipe.batch_size} cannot be cut into micro-batches of {recipe.micro_batch}{processes}: "
+            f"{recipe.batch_size} / {times} = {recipe.batch_size / at_once:.2f}",
+            fix=f"a batch_size that is a multiple of {at_once}, or a smaller micro_batch",
         )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import CourseError
 from ..recipe import Recipe
+from ..workspace import machine_memory
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of mallopt(3)
@@ -98,6 +99,20 @@ def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager:
     if recipe.precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, DTYPES[recipe.precision])
+
+
+def free_memory(world: World) -> float:
+    """Bytes a process may still take on its device: a GPU's own, or its share of the machine's."""
+    if world.device.type == "cuda":
+        return float(torch.cuda.mem_get_info(world.device)[0])
+    return machine_memory()[1] / int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def synchronize(world: World) -> None:
+    """Go on when this process's device has done all it was asked to, and all processes are here."""
+    if world.device.type == "cuda":
+        torch.cuda.synchronize(world.device)
+    world.wait()
 
 
 def keep_freed_memory() -> None:

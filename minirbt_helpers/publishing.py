@@ -1,0 +1,169 @@
+"""A distilled model made ready for a hub: a clean folder with a card filled from its run (notebook 08)."""
+
+import json
+from pathlib import Path
+
+from .errors import CourseError
+from .recipe import load_recipe
+from .workspace import atomic_folder, versions, write_json
+
+SHOWN = (
+    "length", "steps", "batch_size", "optimizer", "learning_rate", "warmup", "weight_decay", "mask_unit",
+    "mask_probability", "temperature", "kd_weight", "temperature_squared", "hidden_weight", "hard_label_weight",
+    "project_equal_widths", "inherit_embeddings", "precision", "seed",
+)  # fmt: skip
+SMALL = "Sample scale: a quarter of every width and little training. It shows the method, not what it reaches."
+FIGURES = (
+    ("top1", "first guess right", "{:.1%}"),
+    ("top5", "among the first five", "{:.1%}"),
+    ("mlm_loss", "MLM loss (nats)", "{:.3f}"),
+    ("kd_loss", "KD loss", "{:.3f}"),
+    ("masked", "tokens asked", "{:,}"),
+)
+USE = """
+```python
+from transformers import BertModel, BertTokenizer  # never the Roberta classes
+
+tokenizer, model = BertTokenizer.from_pretrained("{name}"), BertModel.from_pretrained("{name}")
+```
+"""
+
+
+def publish(
+    run: str | Path,
+    output: str | Path,
+    *,
+    name: str,
+    license: str = "apache-2.0",
+    language: str = "zh",
+    data: str = "",
+    results: str | Path | None = None,
+) -> Path:
+    """Write a folder that ``push_to_hub`` and ``hf upload`` take: weights, tokenizer, and a card from the run.
+
+    The card says what is in the run's own files: recipe, steps, tokens, held-out figures, versions;
+    ``results`` adds the scores of a sweep. No path of this machine is in it.
+
+    Args:
+        run: what ``minirbt distill`` left: model, tokenizer, recipe.json, metrics.jsonl.
+        output: the folder to write, whole or not at all.
+        name: of the model, as ``owner/name``.
+        license: as the hub spells it; that of the teacher and of the text bind the student.
+        language: of the text.
+        data: what the text is, in a sentence.
+        results: what ``minirbt sweep`` wrote.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CourseError: not a finished run.
+    """
+    from .models import load_model, load_tokenizer
+
+    run = Path(run)
+    made, rows = _read(run)
+    model, tokenizer = load_model(run), load_tokenizer(run)
+    card = _card(made, rows, model.num_parameters(), name, data, results)
+    head = {"language": language, "license": license, "name": name, "teacher": made["recipe"]["teacher"]}
+    with atomic_folder(output) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        entries = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+        (folder / "vocab.txt").write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8")
+        write_json(folder / "recipe.json", made | {"recipe": _without_paths(made["recipe"])})
+        (folder / "README.md").write_text(_front_matter(head) + card, encoding="utf-8")
+    return Path(output)
+
+
+def _read(run: Path) -> tuple[dict, list[dict]]:
+    try:
+        made = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        made["recipe"]["teacher"], made["stage"], rows[-1]["step"]
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as problem:
+        raise CourseError(
+            f"not a finished run ({type(problem).__name__}: {problem})",
+            where=run,
+            fix="a folder that `minirbt distill` left, such as runs/full/student",
+        ) from problem
+    return made, rows
+
+
+def _front_matter(head: dict) -> str:
+    """What the hub reads: YAML between two lines of dashes."""
+    from huggingface_hub import ModelCardData
+
+    teacher = head["teacher"].partition("@")[0]
+    data = ModelCardData(
+        language=head["language"],
+        license=head["license"],
+        library_name="transformers",
+        pipeline_tag="fill-mask",
+        tags=["bert", "distillation", "minirbt"],
+        base_model=None if _is_path(teacher) else teacher,
+    )
+    return f"---\n{data.to_yaml()}\n---\n"
+
+
+def _card(made: dict, rows: list[dict], count: int, name: str, data: str, results: str | Path | None) -> str:
+    from .tasks import as_markdown, best_means, read_results, score_table
+
+    recipe, steps = made["recipe"], rows[-1]["step"]
+    tokens = steps * recipe["batch_size"] * recipe["length"]
+    through = " through an assistant" if made["stage"] == "student" else ""
+    parts = [
+        f"# {name.rpartition('/')[2]}",
+        f"{made['architecture']}, {count / 1e6:.1f}M parameters: the stage *{made['stage']}* of the MiniRBT recipe "
+        f"(Yao et al., [arXiv:2304.00717](https://arxiv.org/abs/2304.00717)), "
+        f"taught by {_shown(recipe['teacher'])}{through}.",
+        *([SMALL] if recipe["scale"] == "sample" else []),
+        USE.format(name=name).strip(),
+        "## Data",
+        f"{data or _shown(recipe['text'])}: {made['blocks']:,} blocks of {recipe['length']} tokens, words cut by "
+        f"{_shown(recipe['segmenter'])}.",
+        "## Recipe",
+        f"{steps:,} steps of {recipe['batch_size']:,} blocks, {tokens:,} tokens.",
+        as_markdown(_settings(recipe)),
+        "## Measured",
+        "Held-out text, every chosen token masked:",
+        as_markdown(_figures(rows)),
+    ]
+    if results:
+        scores = as_markdown(score_table(best_means(read_results(results))))
+        parts += ["Fine-tuned, development sets, per cent, best mean ± spread over seeds:", scores]
+    made_with = ", ".join(f"{library} {number}" for library, number in versions().items())
+    return "\n\n".join([*parts, f"Made with {made_with}."]) + "\n"
+
+
+def _settings(recipe: dict) -> list[dict]:
+    """The run's settings beside those of the published recipe."""
+    published = load_recipe("full").model_dump()
+    return [
+        {"setting": f"`{name}`", "value": str(recipe[name]), "published": str(published[name])}
+        for name in SHOWN
+        if name in recipe
+    ]
+
+
+def _figures(rows: list[dict]) -> list[dict]:
+    """The held-out figures of the run's first look and its last."""
+    looks = [row for row in rows if "top1" in row]
+    return [
+        {"figure": name, "start": form.format(looks[0][key]), "end": form.format(looks[-1][key])}
+        for key, name, form in FIGURES
+    ]
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith(("/", ".", "~", "data_samples")) or name.count("/") != 1
+
+
+def _shown(name: str) -> str:
+    """A hub id as it is, of a path the last part alone."""
+    return name if not _is_path(name) else Path(name).name
+
+
+def _without_paths(recipe: dict) -> dict:
+    return {name: _shown(value) if name in ("teacher", "segmenter", "text", "heldout", "task_dir") else value
+            for name, value in recipe.items()}  # fmt: skip

@@ -1,0 +1,304 @@
+"""A dry run: all that a distillation needs, checked and measured before anything long starts (notebook 08)."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import BertForMaskedLM
+
+from ..errors import CourseError
+from ..recipe import Recipe
+from ..workspace import clear_disk_errors, existing_parent
+from .attention import fast_on_cpu
+from .checkpoints import KEPT, load_checkpoint, save_checkpoint
+from .distillation import Ready, prepare
+from .loop import Steps, check_batch_size, shared_batches
+from .machine import World, free_memory, keep_freed_memory, synchronize
+from .runs import identity, run_folder
+
+GIB = 2**30
+MOST_STEPS = 20  # timed at a time
+LOGITS = 4  # arrays of a batch's logits that live at once while the KD loss is computed, in float32
+ROW_BYTES = 28  # of one figure in metrics.jsonl, its name included
+
+Sizes = dict[str, float]  # what takes room, by name, in bytes
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a dry run has found.
+
+    Attributes:
+        recipe: the settings.
+        stage: of distillation.
+        processes: that share the work.
+        device: what each computes on.
+        blocks, length: of the training text.
+        memory, disk: what is needed, in bytes by purpose: on each device, and in the output folder.
+        free_memory, free_disk: bytes.
+        step, evaluation, checkpoint: seconds that each takes.
+        loss: of the first step.
+    """
+
+    recipe: Recipe
+    stage: str
+    processes: int
+    device: str
+    blocks: int
+    length: int
+    memory: Sizes
+    free_memory: float
+    disk: Sizes
+    free_disk: float
+    step: float
+    evaluation: float
+    checkpoint: float
+    loss: float
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the run reads."""
+        return self.recipe.steps * self.recipe.batch_size * self.length
+
+    @property
+    def hours(self) -> float:
+        """Estimated length of the run: steps, evaluations and checkpoints."""
+        steps, recipe = self.recipe.steps, self.recipe
+        looks = 1 + -(-steps // recipe.evaluate_every)  # before the first step, and after the last
+        saves = -(-steps // recipe.checkpoint_every)
+        return (steps * self.step + looks * self.evaluation + saves * self.checkpoint) / 3600
+
+    def __str__(self) -> str:
+        recipe = self.recipe
+        parts = recipe.batch_size // (recipe.micro_batch * self.processes)
+        many = "processes" if self.processes > 1 else "process"
+        epochs = recipe.steps * recipe.batch_size / self.blocks
+        return "\n".join(
+            f"{name:<11}{finding}"
+            for name, finding in {
+                "stage": f"{self.stage}, {self.processes} {many} on {self.device}, {recipe.precision}",
+                "batch": f"{recipe.batch_size:,} blocks = {self.processes} {many} x {parts} micro-batches"
+                f" x {recipe.micro_batch} blocks",
+                "tokens": f"{recipe.steps:,} steps x {recipe.batch_size:,} blocks x {self.length} = {self.tokens:,}"
+                f" ({epochs:,.1f} times the text's {self.blocks:,} blocks)",
+                "memory": f"{added_up(self.memory)} of {self.free_memory / GIB:,.1f} GiB free",
+                "disk": f"{added_up(self.disk)} of {self.free_disk / GIB:,.1f} GiB free",
+                "trial": f"loss {self.loss:.3f}; a checkpoint was written, and read back to the same weights",
+                "speed": f"{self.step:.3f} s a step, {recipe.batch_size * self.length / self.step:,.0f} tokens/s",
+                "estimate": f"{lasts(self.hours)}, {lasts(self.hours * self.processes)} of all devices together"
+                f" (with evaluations of {self.evaluation:.2f} s and checkpoints of {self.checkpoint:.2f} s)",
+            }.items()
+        )
+
+
+def dry_run(
+    recipe: Recipe,
+    stage: str,
+    *,
+    blocks: Dataset,
+    heldout: Dataset,
+    teacher: str | Path | BertForMaskedLM | None = None,
+    student: str | Path | BertForMaskedLM | None = None,
+    output: str | Path | None = None,
+    seconds: float = 20.0,
+) -> DryRun:
+    """Check and time what :func:`distill` with the same arguments would do, and leave nothing behind.
+
+    Models and text are loaded; batch, disk and memory are added up; then some steps are timed, a
+    checkpoint is written where the run's would lie, read back, and gone on from. A step of many
+    micro-batches is timed on few of them. Under ``torchrun`` all processes take part.
+
+    Args:
+        seconds: about how long to time steps; more makes the estimate steadier.
+
+    Raises:
+        CourseError: whatever would stop the run, with the sum that does not come out.
+    """
+    ready = prepare(recipe, stage, teacher, student)
+    if ready.world.device.type == "cpu":
+        keep_freed_memory()
+    check_batch_size(recipe, ready.batches(recipe, blocks), ready.world)
+    folder = Path(output) if output else run_folder(recipe, stage)
+    free_disk = float(shutil.disk_usage(existing_parent(folder)).free)
+    disk = disk_needed(recipe, ready)
+    check_room("the disk", folder, disk, free_disk, "free some space, name another --output-dir, or take fewer steps")
+    with torch.random.fork_rng(devices=[]), fast_on_cpu(ready.teacher, ready.student):
+        memory = memory_needed(recipe, ready, blocks)
+        free = free_memory(ready.world) + memory["teacher"] + memory["student"]  # these two are loaded already
+        check_room("the memory", ready.world.device, memory, free, _smaller(recipe, memory, free))
+        steps = Steps(recipe, ready.pupil, ready.world)
+        step, loss = seconds_per_step(recipe, ready, steps, blocks, seconds)
+        evaluation = timed(ready.world, lambda: ready.world.first and ready.held_out(recipe, heldout))
+        checkpoint = try_checkpoint(folder, ready, steps)
+    place = torch.cuda.get_device_name() if ready.world.device.type == "cuda" else "a CPU"
+    length = len(blocks[0]["input_ids"])
+    return DryRun(recipe, stage, ready.world.size, place, len(blocks), length, memory, free, disk, free_disk,
+                  step, evaluation, checkpoint, loss)  # fmt: skip
+
+
+def lasts(hours: float) -> str:
+    """A duration in the unit that suits it."""
+    if hours >= 1:
+        return f"{hours:,.1f} hours"
+    return f"{hours * 60:.1f} minutes" if hours * 60 >= 1 else f"{hours * 3600:.1f} seconds"
+
+
+def added_up(sizes: Sizes) -> str:
+    """Sizes and their sum, in MiB or GiB."""
+    total = sum(sizes.values())
+    unit, name_of_unit = (GIB, "GiB") if total >= GIB else (2**20, "MiB")
+    parts = " + ".join(f"{name} {size / unit:,.1f}" for name, size in sizes.items())
+    return f"{parts} = {total / unit:,.1f} {name_of_unit}"
+
+
+def check_room(what: str, where: object, needed: Sizes, free: float, fix: str) -> None:
+    """Refuse what does not fit.
+
+    Raises:
+        CourseError: with the sum.
+    """
+    if sum(needed.values()) > free:
+        raise CourseError(
+            f"{what} is too small: {added_up(needed)} needed, and {free / GIB:,.1f} GiB free",
+            where=where,
+            fix=fix,
+        )
+
+
+def disk_needed(recipe: Recipe, ready: Ready) -> Sizes:
+    """What the run writes at most at a time: one checkpoint more than are kept, the result, the metrics."""
+    modules = dict(ready.pupil.named_children())
+    saved = sum(_bytes(module.state_dict().values()) for module in modules.values())
+    figures = 12 + len(ready.student.bert.encoder.layer)
+    return {
+        f"{KEPT + 1} checkpoints": (KEPT + 1) * (saved + moments(recipe, ready)),
+        "model": saved,
+        "metrics": recipe.steps * figures * ROW_BYTES * 2.0,  # twice: copied to the result before they go
+    }
+
+
+def moments(recipe: Recipe, ready: Ready) -> float:
+    """Bytes of the optimisers' state: two numbers for every weight; one where Muon trains it."""
+    trained = [weight for weight in ready.pupil.named_parameters() if weight[1].requires_grad]
+    muon = [weight for name, weight in trained if recipe.optimizer == "muon" and ".layer." in name and weight.ndim == 2]
+    return 2.0 * _bytes(weight for _, weight in trained) - _bytes(muon)
+
+
+def memory_needed(recipe: Recipe, ready: Ready, blocks: Dataset) -> Sizes:
+    """What a process holds on its device in the middle of a step.
+
+    What the backward pass needs of a micro-batch is not guessed: it is counted for one block and for two.
+    """
+    trained = _bytes(weight for weight in ready.pupil.parameters() if weight.requires_grad)
+    one, two = (kept_for_backward(recipe, ready, blocks, count) for count in (1, 2))
+    masked = recipe.mask_probability * len(blocks[0]["input_ids"])
+    logits = LOGITS * 4 * masked * ready.student.config.vocab_size * ready.pupil.predicts
+    return {
+        "teacher": float(_bytes(ready.teacher.parameters())),
+        "student": float(_bytes(ready.pupil.parameters())),
+        "gradients": trained * (2.0 if ready.world.size > 1 else 1.0),  # DDP exchanges them in buffers of its own
+        "optimizer": moments(recipe, ready),
+        f"{recipe.micro_batch} blocks": max(0.0, 2 * one - two) + recipe.micro_batch * (two - one + logits),
+    }
+
+
+def kept_for_backward(recipe: Recipe, ready: Ready, blocks: Dataset, count: int) -> int:
+    """Bytes that autograd keeps of a micro-batch of ``count`` blocks, the weights themselves aside."""
+    small = recipe.model_copy(update={"batch_size": count, "micro_batch": count})
+    batch = {name: tensor.to(ready.world.device) for name, tensor in ready.batches(small, blocks)[0].items()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        graph = ready.pupil(batch, 1.0)  # held until counted, so that no place is used twice
+    for weight in (*ready.pupil.parameters(), *ready.teacher.parameters()):
+        kept.pop(weight.untyped_storage().data_ptr(), None)
+    del graph
+    return sum(kept.values())
+
+
+def _smaller(recipe: Recipe, needed: Sizes, free: float) -> str:
+    """The largest micro-batch that would fit, as advice."""
+    blocks = needed[f"{recipe.micro_batch} blocks"]
+    room = free - (sum(needed.values()) - blocks)
+    fits = int(recipe.micro_batch * room / blocks)
+    return f"--micro-batch {fits} or less" if fits > 0 else "a machine with more memory, or smaller models"
+
+
+def seconds_per_step(recipe: Recipe, ready: Ready, steps: Steps, blocks: Dataset, budget: float) -> tuple[float, float]:
+    """How long a step takes, and the loss of the first; no weight changes, for the learning rate is 0.
+
+    A process's share of a step is a number of micro-batches. One step of one of them and one of
+    three tell what each adds; if the share is smaller, it is timed as it is.
+    """
+    share = recipe.batch_size // recipe.micro_batch // ready.world.size
+    most = min(share, 3)
+    few, loss = _trial(recipe, ready, steps, blocks, 1, budget / 2)
+    if most == 1:
+        return few, loss
+    many, _ = _trial(recipe, ready, steps, blocks, most, budget / 2)
+    return many + (share - most) * max(0.0, many - few) / (most - 1), loss
+
+
+def _trial(
+    recipe: Recipe, ready: Ready, steps: Steps, blocks: Dataset, parts: int, budget: float
+) -> tuple[float, float]:
+    """Seconds of a step of so many micro-batches a process, after one that warms up; and that one's loss."""
+    world = ready.world
+    size = {"batch_size": parts * recipe.micro_batch * world.size, "steps": 1 + MOST_STEPS}
+    small = recipe.model_copy(update=size)
+    stream = enumerate(shared_batches(small, ready.batches(small, blocks), world, 0), 1)
+    losses: list[Tensor] = []
+
+    def take() -> None:
+        losses.append(steps.take(*next(stream), 0.0)["loss"])
+
+    first = timed(world, take)
+    count = max(1, min(MOST_STEPS, int(budget / first)))
+    return timed(world, lambda: [take() for _ in range(count)]) / count, float(losses[0])
+
+
+def timed(world: World, work: Callable[[], object]) -> float:
+    """Seconds a piece of work takes on all processes together (their mean, the same number for each)."""
+    synchronize(world)
+    started = time.perf_counter()
+    work()
+    synchronize(world)
+    seconds = torch.tensor(time.perf_counter() - started, device=world.device)
+    return float(world.sum(seconds)) / world.size
+
+
+def try_checkpoint(folder: Path, ready: Ready, steps: Steps) -> float:
+    """Write a checkpoint beside the run's folder, spoil the weights, read it back; seconds to write it.
+
+    Raises:
+        CourseError: it cannot be written, or gives other weights back.
+    """
+    scratch, world = folder.parent / f".{folder.name}.dry-run", ready.world
+    before = identity(ready.student)
+    try:
+        with clear_disk_errors(folder):
+            seconds = timed(world, lambda: world.first and save_checkpoint(scratch, 1, steps.modules, steps.optimizers))
+        for weight in ready.pupil.parameters():
+            weight.data.zero_()
+        done = load_checkpoint(scratch, steps.modules, steps.optimizers)
+        if done != 1 or identity(ready.student) != before:
+            raise CourseError("a checkpoint gave other weights back", where=scratch, fix="check the disk")
+        world.wait()
+    finally:
+        if world.first:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return seconds
+
+
+def _bytes(tensors) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

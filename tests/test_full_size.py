@@ -1,0 +1,279 @@
+"""Going to full size: the full path from a hub, the dry run, the examples, and a folder to publish."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+from hub_server import serve
+from huggingface_hub import ModelCard
+from neural_ltp import make_neural_ltp
+from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertForPreTraining, BertTokenizer
+
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.models import find_architecture
+from minirbt_helpers.publishing import publish
+from minirbt_helpers.recipe import Recipe, load_recipe
+from minirbt_helpers.text import build_blocks
+from minirbt_helpers.training import distill, dry_run, forward_operations
+from minirbt_helpers.training.checkpoints import save_checkpoint
+from minirbt_helpers.training.distillation import prepare
+from minirbt_helpers.training.dry_run import disk_needed, moments
+from minirbt_helpers.training.loop import Steps
+
+# --- the arithmetic -------------------------------------------------------------------------------------------------
+
+
+def test_operations_are_those_that_torch_counts():
+    """A forward pass with the head at every position, by torch's own counter."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=3, num_attention_heads=4,
+                        intermediate_size=160, attn_implementation="eager")  # fmt: skip
+    with torch.device("meta"):
+        model, ids = BertForMaskedLM(config), torch.zeros(2, 40, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        model(ids)
+    assert counter.get_total_flops() == 2 * 40 * forward_operations(config, 40, masked=1.0)
+
+
+def test_a_shape_of_ones_own_is_an_architecture():
+    shape = find_architecture("3x24x48x2").shape("full")
+    assert (shape.layers, shape.hidden, shape.ffn, shape.heads) == (3, 24, 48, 2)
+    for bad in ("3x24x48x5", "0x24x48x2", "3x24x48"):
+        with pytest.raises(CourseError, match=r"3x24x48|0x24"):
+            find_architecture(bad)
+
+
+# --- the dry run ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def texts(blocks, teacher):
+    return {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher}
+
+
+def test_a_dry_run_tells_steps_and_tokens_and_leaves_nothing(recipe, texts, tmp_path):
+    start = find_architecture(recipe.student).random_model("sample", texts["teacher"].config.vocab_size)
+    before = {name: weight.clone() for name, weight in start.state_dict().items()}
+    found = dry_run(recipe, "student", **texts, student=start, seconds=0.1)
+    assert found.tokens == 6 * 4 * 32 and found.hours * 3600 > 6 * found.step > 0
+    assert "1 process x 2 micro-batches x 2 blocks" in str(found) and f"{found.tokens:,}" in str(found)
+    assert all(torch.equal(before[name], weight) for name, weight in start.state_dict().items())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_disk_a_checkpoint_takes_is_known_before(recipe, texts, tmp_path):
+    ready = prepare(recipe, "student", texts["teacher"])
+    steps = Steps(recipe, ready.pupil, ready.world)
+    steps.take(1, [ready.batches(recipe, texts["blocks"])[0]], 1e-3)
+    file = save_checkpoint(tmp_path, 1, steps.modules, steps.optimizers) / "state.safetensors"
+    planned = disk_needed(recipe, ready)["model"] + moments(recipe, ready)
+    assert planned == pytest.approx(file.stat().st_size, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 10**14}, r"disk is too small: 4 checkpoints .* \+ metrics [\d,.]+ = [\d,.]+ GiB needed"),
+        ({"batch_size": 10**8, "micro_batch": 10**8}, r"memory is too small: teacher .* blocks [\d,.]+ = [\d,.]+ GiB"),
+        ({"batch_size": 6, "micro_batch": 4}, r"6 / 4 = 1\.50"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_sum(recipe, texts, change, message):
+    """More than any machine has, so nothing needs to be pretended."""
+    with pytest.raises(CourseError, match=message) as caught:
+        dry_run(recipe.model_copy(update=change), "student", **texts, seconds=0.1)
+    assert caught.value.fix
+
+
+# --- publishing -----------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_becomes_a_folder_for_the_hub(recipe, texts, tmp_path):
+    recipe = recipe.model_copy(update={"text": str(tmp_path / "my-text.txt")})
+    done = distill(recipe, "student", **texts, progress=False)
+    folder = publish(done.folder, tmp_path / "hub", name="me/tiny", license="cc-by-sa-4.0", data="Held-out sentences")
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.license == "cc-by-sa-4.0" and card.data.pipeline_tag == "fill-mask"
+    assert "6 steps of 4 blocks" in card.text and "| `temperature` | 8.0 | 8.0 |" in card.text
+    assert f"{done.metrics[-1]['top1']:.1%}" in card.text and "Held-out sentences" in card.text
+    assert str(tmp_path) not in (folder / "README.md").read_text() + (folder / "recipe.json").read_text()
+    model, words = BertForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert torch.equal(model.bert.embeddings.word_embeddings.weight, done.model.bert.embeddings.word_embeddings.weight)
+    assert words.tokenize("今天") == ["今", "天"]
+    with pytest.raises(CourseError, match="not a finished run"):
+        publish(tmp_path, tmp_path / "other", name="me/tiny")
+
+
+# --- the full path, from a hub --------------------------------------------------------------------------------------
+
+SMALL = {  # every size of the published recipe that would take long
+    "ASSISTANT": "6x24x48x2", "STUDENT": "6x12x24x2", "LENGTH": 32, "STEPS": 3, "BATCH_SIZE": 4, "MICRO_BATCH": 2,
+    "EVALUATE_EVERY": 3, "CHECKPOINT_EVERY": 1, "WORKERS": 0, "PRECISION": "fp32", "EPOCHS": 1, "TASK_LENGTH": 32,
+}  # fmt: skip
+
+
+def real_layout(folder: Path, tokenizer) -> None:
+    """A teacher as the hub holds it: an old weights file with pooler and position ids, vocab.txt, all keys."""
+    config = BertConfig(vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=12, num_attention_heads=2,
+                        intermediate_size=48, directionality="bidi", output_past=True, pooler_fc_size=24,
+                        pooler_num_attention_heads=2, pooler_num_fc_layers=3, pooler_size_per_head=12,
+                        pooler_type="first_token_transform")  # fmt: skip
+    torch.manual_seed(0)
+    model = BertForPreTraining(config)
+    folder.mkdir(parents=True)
+    config.architectures = ["BertForMaskedLM"]
+    config.save_pretrained(folder)
+    extra = {"bert.embeddings.position_ids": torch.arange(512)[None]}
+    torch.save(model.state_dict() | extra, folder / "pytorch_model.bin")
+    entries = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    (folder / "vocab.txt").write_text("\n".join(entries), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory, tokenizer):
+    """A hub with a teacher, a neural LTP and nothing else; and text at hand."""
+    home = tmp_path_factory.mktemp("hub")
+    real_layout(home / "hfl" / "tiny-roberta-wwm-ext", tokenizer)
+    (home / "LTP" / "tiny").mkdir(parents=True)
+    make_neural_ltp(home / "LTP" / "tiny", tokenizer)
+    for name in ("train", "heldout"):
+        source = ROOT / "data_samples" / "corpus" / "heldout" / "weather.txt"
+        lines = source.read_text(encoding="utf-8").splitlines(keepends=True)[:20]
+        (home / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
+    with serve(home) as (address, _):
+        yield home, address
+
+
+def knobs(home: Path, output: Path) -> dict:
+    return {"SCALE": "full", "TEACHER": "hfl/tiny-roberta-wwm-ext", "SEGMENTER": "LTP/tiny", "OUTPUT_DIR": str(output),
+            "TEXT": str(home / "train.txt"), "HELDOUT": str(home / "heldout.txt"),
+            "TASK_DIR": str(ROOT / "data_samples" / "tasks"), **SMALL}  # fmt: skip
+
+
+def settings(address: str, cache: Path) -> dict[str, str]:
+    return {**os.environ, "HF_HOME": str(cache), "HF_ENDPOINT": address, "OMP_NUM_THREADS": "1"}
+
+
+STEPS = """
+import sys, json
+from minirbt_helpers import __main__ as commands
+for arguments in json.loads(sys.argv[1]):
+    try:
+        commands.app(arguments)
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
+
+def test_the_full_path_by_command(hub, tmp_path):
+    """Download, references, packing, init, both stages, fine-tuning, all at SCALE=full; and a student for the hub."""
+    home, address = hub
+    full = [part for name, value in knobs(home, tmp_path).items()
+            for part in (f"--{name.lower().replace('_', '-')}", str(value))]  # fmt: skip
+    model = ["--teacher", "hfl/tiny-roberta-wwm-ext"]
+    packed = ["--blocks", f"{tmp_path}/blocks", "--heldout-blocks", f"{tmp_path}/blocks"]
+    student = f"{tmp_path}/full/student"
+    steps = [
+        ["references", f"{home}/train.txt", f"{tmp_path}/train.ref", *model, "--segmenter", "LTP/tiny"],
+        ["pack", f"{home}/train.txt", "--references", f"{tmp_path}/train.ref", "--output", f"{tmp_path}/blocks",
+         "--length", "32", *model],
+        ["init", f"{tmp_path}/start", "--layers", "0,1,2,3,4,5", *full],
+        ["distill", "--stage", "assistant", "--student-weights", f"{tmp_path}/start", *packed, *full, "--dry-run"],
+        ["distill", "--stage", "assistant", "--student-weights", f"{tmp_path}/start", *packed, *full],
+        ["distill", "--stage", "student", *packed, *full],
+        ["finetune", "chnsenticorp", "--model", student, "--task-rows", "8", *full],
+        ["publish", student, f"{tmp_path}/hub", "--name", "me/student"],
+    ]  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", STEPS, json.dumps(steps)], capture_output=True, text=True, cwd=ROOT,
+                          env=settings(address, tmp_path / "cache"))  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 process x 2 micro-batches x 2 blocks" in done.stdout and '"accuracy"' in done.stdout
+    assert BertForMaskedLM.from_pretrained(tmp_path / "hub").config.hidden_size == 12
+    assert (
+        len(BertTokenizer.from_pretrained(tmp_path / "hub"))
+        == BertForMaskedLM.from_pretrained(student).config.vocab_size
+    )
+    assert ModelCard.load(tmp_path / "hub" / "README.md").data.base_model == "hfl/tiny-roberta-wwm-ext"
+
+
+def test_the_full_path_by_papermill_goes_on_where_it_was(hub, tmp_path, monkeypatch):
+    """Notebook 04 at SCALE=full, twice: the second time nothing is trained again."""
+    home, address = hub
+    for name, value in settings(address, tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
+    made = []
+    for turn in ("first", "second"):
+        papermill.execute_notebook(
+            str(ROOT / "notebooks" / "04_two_stage_distillation.ipynb"), str(tmp_path / f"{turn}.ipynb"),
+            parameters=knobs(home, tmp_path / "runs"), progress_bar=False, cwd=str(ROOT / "notebooks"),
+            kernel_name="python3",
+        )  # fmt: skip
+        assert nbformat.read(tmp_path / f"{turn}.ipynb", as_version=4)
+        weights = [tmp_path / "runs" / "full" / stage / "model.safetensors" for stage in ("assistant", "student")]
+        made.append([file.stat().st_mtime_ns for file in weights])
+    assert made[0] == made[1]
+
+
+# --- examples, and the table of options -----------------------------------------------------------------------------
+
+
+def test_the_example_of_parameters_is_the_published_recipe():
+    given = yaml.safe_load((ROOT / "examples" / "full.yaml").read_text(encoding="utf-8"))
+    example = load_recipe(**{name.lower(): value for name, value in given.items()})
+    published = load_recipe("full")
+    for name in Recipe.model_fields:
+        assert name in ("output_dir", "task_dir") or getattr(example, name) == getattr(published, name), name
+
+
+def test_the_slurm_script_is_two_machines_here(tmp_path, tokenizer, segmenter):
+    """Slurm itself is not here: `srun` starts its command twice at once, as on two machines."""
+    (tmp_path / "srun").write_text('#!/bin/sh\n"$@" &\nfirst=$!\n"$@"\nwait $first\n')
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho 127.0.0.1\n")
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    for name in ("srun", "scontrol", "python"):
+        (tmp_path / name).chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for part in ("train", "heldout"):
+        build_blocks("data_samples/corpus/heldout/weather.txt", tokenizer, tmp_path / "blocks" / part, length=32,
+                     segmenter=segmenter, progress=False)  # fmt: skip
+    small = {"teacher": "data_samples/models/teacher", "assistant": "6x192x768x12", "student": "2x12x24x2",
+             "steps": 2, "batch_size": 4, "micro_batch": 2, "workers": 0, "precision": "fp32",
+             "output_dir": str(tmp_path / "runs")}  # fmt: skip
+    options = [part for name, value in small.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    environment = os.environ | {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "x", "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_JOB_ID": "7", "PROCESSES": "1", "PORT": str(port), "BLOCKS": str(tmp_path / "blocks"),
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    done = subprocess.run(["bash", "examples/distill.slurm", *options], cwd=ROOT, env=environment, capture_output=True,
+                          text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert find_architecture("2x12x24x2").full.hidden == 12
+    assert BertForMaskedLM.from_pretrained(tmp_path / "runs" / "full" / "student").config.hidden_size == 12
+
+
+def test_every_option_that_readme_and_notebook_name_exists():
+    """The table of the original's options: the same rows in both, and each of ours is an option of `distill`."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `--?[a-z].*\|$|^\| `torch.*\|$|^\| which stage.*\|$", readme, re.M)
+    notebook = nbformat.read(ROOT / "notebooks" / "08_going_to_full_size.ipynb", as_version=4)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert len(rows) > 10 and all(row in prose for row in rows)
+    named = {option for row in rows for option in re.findall(r"`(--[a-z-]+)", row.split("|")[2])}
+    known = {f"--{name.replace('_', '-')}" for name in Recipe.model_fields} | {"--stage", "--student-weights"}
+    assert named <= known, named - known
