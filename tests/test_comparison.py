@@ -12,7 +12,7 @@ import torch
 from conftest import ROOT
 from datasets import Dataset
 
-from minirbt_helpers import insight
+from minirbt_helpers import insight, training
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES, load_model, load_tokenizer
 from minirbt_helpers.tasks import TASKS, Finetuned, OnnxModel, export_onnx, quantize_onnx, with_head
@@ -68,7 +68,7 @@ def test_all_published_numbers_are_the_seeds(shared):
 @pytest.mark.parametrize("length", [7, 128])
 def test_the_formula_counts_what_torch_counts(name, length):
     config = ARCHITECTURES[name].config("full")
-    assert sum(insight.operations(config, length).values()) == insight.count_operations(config, length)
+    assert sum(training.operations(config, length).values()) == insight.count_operations(config, length)
     assert insight.architecture_of(config, "full") is ARCHITECTURES[name]
     assert insight.architecture_of(config, "sample") is None
 

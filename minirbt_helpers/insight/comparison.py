@@ -14,8 +14,9 @@ from ..errors import CourseError
 from ..lines import read_lines
 from ..models import ARCHITECTURES, Architecture
 from ..models.architectures import Scale
+from ..training.costs import operations
 from .published import SCORES
-from .speed import PARTS, Rounds, Spread, Timings, seconds_of, speed_ups, time_models
+from .speed import Rounds, Spread, Timings, seconds_of, speed_ups, time_models
 
 TEACHER = "RoBERTa-wwm-ext"
 Scores = Mapping[str, Mapping[str, Sequence[float]]]  # task -> model -> score of every seed, from 0 to 1
@@ -75,27 +76,8 @@ def model_folders(folder: str | Path) -> dict[str, Path]:
 # --- arithmetic -----------------------------------------------------------------------------------------------------
 
 
-def operations(config: BertConfig, length: int) -> dict[str, float]:
-    """Multiplications and additions that a token needs, by part, by the formula.
-
-    Matrix products alone count, as is the custom. Attention compares every token with ``length`` others.
-
-    Args:
-        config: of the model.
-        length: tokens per text.
-    """
-    width, layers = config.hidden_size, config.num_hidden_layers
-    counted = {
-        "embeddings": 0,  # looked up, not computed
-        "attention": layers * (2 * 4 * width**2 + 2 * 2 * length * width),  # four projections; scores and mixing
-        "FFN": layers * 2 * 2 * width * config.intermediate_size,
-        "MLM head": 2 * (width**2 + width * config.vocab_size),
-    }
-    return {part: float(counted[part]) for part in PARTS}
-
-
 def count_operations(config: BertConfig, length: int) -> float:
-    """The same for the whole model with its MLM head, as torch counts it in a forward pass of one text."""
+    """:func:`~minirbt_helpers.training.operations` of all parts together, as torch counts them in a forward pass."""
     with torch.device("meta"):  # shapes alone: nothing is computed
         model = BertForMaskedLM(config).eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -210,7 +192,7 @@ def without_embeddings(model: BertForMaskedLM) -> int:
 
 
 def encoder_operations(config: BertConfig, length: int) -> float:
-    """:func:`operations` of all parts but the MLM head."""
+    """The arithmetic of a token in all parts but the MLM head."""
     return sum(count for part, count in operations(config, length).items() if part != "MLM head")
 
 

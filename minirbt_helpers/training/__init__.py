@@ -1,6 +1,6 @@
 """Pre-training and distillation (notebook 04)."""
 
-from .costs import distillation_operations, forward_operations
+from .costs import distillation_operations, forward_operations, operations
 from .distillation import STAGES, Distilled, Distiller, Stage, distill
 from .dry_run import DryRun, dry_run
 from .evaluation import MaskedPositions, held_out
@@ -13,5 +13,5 @@ from .runs import run_folder
 __all__ = [
     "GROWTH", "STAGES", "Distilled", "Distiller", "DryRun", "MaskedPositions", "Phase", "Stage", "check_matches",
     "deepen", "distill", "distillation_operations", "dry_run", "forward_operations", "grow", "held_out",
-    "hidden_matches", "join_world", "layer_pairs", "pretrain", "run_folder",
+    "hidden_matches", "join_world", "layer_pairs", "operations", "pretrain", "run_folder",
 ]  # fmt: skip

@@ -1,21 +1,38 @@
-"""What a token costs: the arithmetic behind every estimate of hours (notebook 08)."""
+"""What a token costs: the arithmetic of a BERT (notebook 07), behind every estimate of hours (notebook 08)."""
 
 from transformers import BertConfig
 
 BACKWARD = 3  # forward and backward together, in forwards: every matrix product has two gradients
 
 
-def forward_operations(config: BertConfig, length: int, masked: float = 0.15) -> float:
-    """Multiplications and additions of one token's way through a BERT, in matrix products.
+def operations(config: BertConfig, length: int) -> dict[str, float]:
+    """Multiplications and additions that a token needs, by part of the model.
+
+    Matrix products alone count, as is the custom. Attention compares every token with ``length`` others.
 
     Args:
         config: of the model.
-        length: tokens in a block: every token looks at so many.
+        length: tokens per text.
+    """
+    width, layers = config.hidden_size, config.num_hidden_layers
+    return {
+        "embeddings": 0.0,  # looked up, not computed
+        "attention": layers * float(2 * 4 * width**2 + 2 * 2 * length * width),  # four projections; scores and mixing
+        "FFN": layers * float(2 * 2 * width * config.intermediate_size),
+        "MLM head": 2.0 * (width**2 + width * config.vocab_size),
+    }
+
+
+def forward_operations(config: BertConfig, length: int, masked: float = 0.15) -> float:
+    """The same for all parts together, with the MLM head at a share of the positions only.
+
+    Args:
+        config: of the model.
+        length: tokens in a block.
         masked: the share of positions at which the MLM head is asked.
     """
-    width = config.hidden_size
-    layer = 2 * (4 * width**2 + 2 * width * config.intermediate_size) + 4 * length * width
-    return config.num_hidden_layers * layer + masked * 2 * (width**2 + width * config.vocab_size)
+    parts = operations(config, length)
+    return parts["attention"] + parts["FFN"] + masked * parts["MLM head"]
 
 
 def distillation_operations(teacher: BertConfig, student: BertConfig, length: int, masked: float = 0.15) -> float:
