@@ -13,7 +13,6 @@ largest matrix product measured in the same run. Leaves JSON in benchmarks/resul
 import argparse
 import itertools
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -204,16 +203,11 @@ def peak(dtype: torch.dtype, device: torch.device) -> float:
 
 def hardware() -> str:
     """What this machine computes with."""
+    from minirbt_helpers import insight  # not at the top: the measured processes do without its libraries
+
     if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    name = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    extras = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
-    return " ".join([f"{torch.get_num_threads()} cores of {name}", *extras])
+        return insight.hardware("cuda")
+    return f"{torch.get_num_threads()} cores of {insight.hardware()}"
 
 
 def in_own_process(variant: str, case: dict) -> dict:

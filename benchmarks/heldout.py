@@ -16,15 +16,17 @@ import numpy as np
 import torch
 
 from minirbt_helpers.course import Lesson
+from minirbt_helpers.insight import model_folders
 from minirbt_helpers.models import load_model, take_layers
 from minirbt_helpers.recipe import load_recipe
+from minirbt_helpers.tasks import as_markdown
 from minirbt_helpers.text import WholeWordCollator
 from minirbt_helpers.text.masking import IGNORED
 from minirbt_helpers.training import held_out
 from minirbt_helpers.workspace import versions, write_json
 
 MODELS = Path(__file__).parents[1] / "data_samples" / "models"
-UNITS = {"words": "word", "tokens": "token"}
+UNITS = {"whole words": "word", "single tokens": "token"}
 BEST = 5
 
 
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     asked = parser.parse_args()
     teacher = asked.models / "teacher"
-    models = {folder.name: load_model(folder) for folder in sorted(asked.models.iterdir()) if is_bert(folder)}
+    models = {name: load_model(folder) for name, folder in model_folders(asked.models).items()}
     models["assistant, untrained"] = take_layers(models["teacher"], range(6))
     models["every second layer, untrained"] = take_layers(models["teacher"], range(1, 12, 2))
     result: dict = {"versions": versions()}
@@ -53,11 +55,6 @@ def main() -> None:
         result[name] = table
         print(markdown(name, table), flush=True)
     write_json(asked.output, result)
-
-
-def is_bert(folder: Path) -> bool:
-    """Whether a folder holds a masked language model."""
-    return (folder / "model.safetensors").is_file()
 
 
 def figures(measured: dict) -> dict:
@@ -109,14 +106,13 @@ def asked_of(guess: Callable, lesson: Lesson, collator: WholeWordCollator) -> di
 
 def markdown(name: str, table: dict) -> str:
     """The table of a held-out text, in per cent."""
-    head = f"| {name}, top 1 / top 5 | whole words | single tokens |\n|---|---|---|"
-    lines = [
-        f"| {model} | "
-        + " | ".join(f"{table[unit][model]['top1']:.1%} / {table[unit][model]['top5']:.1%}" for unit in UNITS)
-        + " |"
-        for model in table["words"]
-    ]
-    return "\n".join([head, *lines])
+    title = f"{name}, top 1 / top 5"
+    return as_markdown(
+        [
+            {title: model, **{unit: "{top1:.1%} / {top5:.1%}".format(**table[unit][model]) for unit in UNITS}}
+            for model in table["whole words"]
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from transformers import BertForMaskedLM
 from minirbt_helpers.course import Lesson
 from minirbt_helpers.models import find_architecture, load_model, take_layers
 from minirbt_helpers.recipe import Recipe, load_recipe
+from minirbt_helpers.tasks import as_markdown
 from minirbt_helpers.training import STAGES, distill, held_out, pretrain
 from minirbt_helpers.training.distillation import newborn
 from minirbt_helpers.training.runs import identity
@@ -142,18 +143,17 @@ def measure(model: BertForMaskedLM, recipe: Recipe, teacher: BertForMaskedLM) ->
 
 def markdown(rows: list[dict]) -> str:
     """Mean and standard deviation over the seeds, a line per way and setting."""
-    groups: dict[str, list[dict]] = {}
+    groups: dict[tuple, list[dict]] = {}
     for row in rows:
         tokens = row["steps"] * row["length"] * row["batch_size"] / 1e6
-        groups.setdefault(f"| {row['way']} | {tokens:.1f}M tokens, {row['learning_rate']:g} |", []).append(row)
+        groups.setdefault((row["way"], f"{tokens:.1f}M tokens, {row['learning_rate']:g}"), []).append(row)
     lines = [
-        "| way | trained on, learning rate | top 1 | top 5 | MLM loss | KD loss | seeds |",
-        "|---|---|---|---|---|---|---|",
+        {"way": way, "trained on, learning rate": settings}
+        | {name: spread([row[name] for row in measured], name.startswith("top")) for name in MEASURED}
+        | {"seeds": str(len(measured))}
+        for (way, settings), measured in groups.items()
     ]
-    for head, measured in groups.items():
-        cells = [spread([row[name] for row in measured], name.startswith("top")) for name in MEASURED]
-        lines.append(f"{head} {' | '.join(cells)} | {len(measured)} |")
-    return "\n".join(lines) + "\n"
+    return as_markdown(lines) + "\n"
 
 
 def spread(values: list[float], percent: bool) -> str:

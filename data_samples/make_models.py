@@ -19,6 +19,8 @@ from pathlib import Path
 import torch
 from transformers import BertForMaskedLM, BertTokenizer
 
+from minirbt_helpers.tasks import as_markdown
+
 HERE = Path(__file__).parent
 SHIPPED = HERE / "models"
 HELD_OUT = HERE / "results" / "heldout.json"
@@ -194,11 +196,11 @@ def card(work: Path, name: str, figures: dict, hardware: str) -> str:
         story=story + ".",
         commands="\n".join(f"minirbt {one.format(work='WORK', teacher=teacher_of(name))}" for one in commands(name)),
         hardware=hardware,
-        tokens=sum(steps_of(phase) * tokens(phase) for phase in phases(work, name)) / 1e6,
+        tokens=sum(one["steps"] * tokens_per_step(one) for one in map(settings, phases(work, name))) / 1e6,
         texts=TEXTS,
         tables="\n\n".join(table(text, figures[text], list(compared)) for text in ("wiki", "sample")),
         asked=", ".join(
-            f"{figures[text]['words'][name]['masked']:,} of the {text} text" for text in ("wiki", "sample")
+            f"{figures[text]['whole words'][name]['masked']:,} of the {text} text" for text in ("wiki", "sample")
         ),
     )
 
@@ -208,40 +210,39 @@ def phases(work: Path, name: str) -> list[Path]:
     return [*sorted(work.glob(f"{name}-growth/phase-[0-9]")), work / name]
 
 
-def tokens(phase: Path) -> int:
+def settings(phase: Path) -> dict:
+    """The recipe of a run."""
+    return json.loads((phase / "recipe.json").read_text(encoding="utf-8"))["recipe"]
+
+
+def tokens_per_step(recipe: dict) -> int:
     """How many tokens a step of a run reads."""
-    recipe = json.loads((phase / "recipe.json").read_text(encoding="utf-8"))["recipe"]
     return recipe["batch_size"] * recipe["length"]
-
-
-def steps_of(phase: Path) -> int:
-    """How many steps a run took."""
-    return json.loads((phase / "recipe.json").read_text(encoding="utf-8"))["recipe"]["steps"]
 
 
 def growth(work: Path, name: str) -> Iterator[dict]:
     """What a run that grew knew of the held-out text, and after how many tokens."""
     before = 0
     for number, phase in enumerate(phases(work, name), 1):
-        shape = json.loads((phase / "config.json").read_text(encoding="utf-8"))
-        length = json.loads((phase / "recipe.json").read_text(encoding="utf-8"))["recipe"]["length"]
+        recipe = settings(phase)
+        layers = json.loads((phase / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
         for row in map(json.loads, (phase / "metrics.jsonl").read_text(encoding="utf-8").splitlines()):
-            read = before + row["step"] * tokens(phase)
+            read = before + row["step"] * tokens_per_step(recipe)
             if "top1" in row:
-                place = {"phase": number, "layers": shape["num_hidden_layers"], "length": length, "tokens": read}
+                place = {"phase": number, "layers": layers, "length": recipe["length"], "tokens": read}
                 yield place | {figure: round(row[figure], 4) for figure in ("top1", "top5", "mlm_loss")}
         before = read
 
 
 def table(text: str, figures: dict, models: list[str]) -> str:
     """Top 1 and top 5 of some models on one held-out text."""
-    units = {"words": "whole words", "tokens": "single tokens"}
-    head = f"| {text}, top 1 / top 5 | {' | '.join(units.values())} |\n|---|---|---|"
-    rows = [
-        f"| {model} | " + " | ".join("{top1:.1%} / {top5:.1%}".format(**figures[unit][model]) for unit in units) + " |"
-        for model in models
-    ]
-    return "\n".join([head, *rows])
+    title = f"{text}, top 1 / top 5"
+    return as_markdown(
+        [
+            {title: model, **{unit: "{top1:.1%} / {top5:.1%}".format(**of[model]) for unit, of in figures.items()}}
+            for model in models
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from .errors import CourseError
+from .hub import is_hub_id, split_revision
 from .recipe import load_recipe
 from .workspace import atomic_folder, versions, write_json
 
@@ -94,14 +95,14 @@ def _front_matter(head: dict) -> str:
     """What the hub reads: YAML between two lines of dashes."""
     from huggingface_hub import ModelCardData
 
-    teacher = head["teacher"].partition("@")[0]
+    teacher = split_revision(head["teacher"])[0]
     data = ModelCardData(
         language=head["language"],
         license=head["license"],
         library_name="transformers",
         pipeline_tag="fill-mask",
         tags=["bert", "distillation", "minirbt"],
-        base_model=None if _is_path(teacher) else teacher,
+        base_model=teacher if is_hub_id(teacher) else None,
     )
     return f"---\n{data.to_yaml()}\n---\n"
 
@@ -155,13 +156,9 @@ def _figures(rows: list[dict]) -> list[dict]:
     ]
 
 
-def _is_path(name: str) -> bool:
-    return name.startswith(("/", ".", "~", "data_samples")) or name.count("/") != 1
-
-
 def _shown(name: str) -> str:
     """A hub id as it is, of a path the last part alone."""
-    return name if not _is_path(name) else Path(name).name
+    return name if is_hub_id(split_revision(name)[0]) else Path(name).name
 
 
 def _without_paths(recipe: dict) -> dict:

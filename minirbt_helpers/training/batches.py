@@ -5,6 +5,7 @@ import hashlib
 import torch
 from datasets import Dataset
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from ..recipe import Recipe
 from ..text import WholeWordCollator
@@ -42,6 +43,11 @@ class Batches(torch.utils.data.Dataset):
         self.parts = recipe.batch_size // recipe.micro_batch
         self.length = len(blocks[0]["input_ids"]) if len(blocks) else 0
         self._epoch, self._order = -1, torch.empty(0)
+
+    @classmethod
+    def of(cls, recipe: Recipe, blocks: Dataset, tokenizer: PreTrainedTokenizerBase) -> "Batches":
+        """Masked as the recipe says."""
+        return cls(recipe, blocks, WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability))
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """A micro-batch as :class:`MaskedPositions` takes it; masked by its own seed."""

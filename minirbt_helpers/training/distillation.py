@@ -18,7 +18,6 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 from ..errors import CourseError
 from ..models import Architecture, find_architecture, inherit_embeddings, load_model, load_tokenizer, take_layers
 from ..recipe import Recipe
-from ..text import WholeWordCollator
 from .attention import fast_on_cpu
 from .batches import Batches
 from .evaluation import MaskedPositions, held_out
@@ -306,7 +305,7 @@ class Ready:
 
     def batches(self, recipe: Recipe, blocks: Dataset) -> Batches:
         """The micro-batches of the run."""
-        return Batches(recipe, blocks, WholeWordCollator(self.tokenizer, recipe.mask_unit, recipe.mask_probability))
+        return Batches.of(recipe, blocks, self.tokenizer)
 
     def held_out(self, recipe: Recipe, blocks: Dataset) -> dict[str, float]:
         """The student's figures on held-out blocks, beside its teacher."""

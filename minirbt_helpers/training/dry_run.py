@@ -1,8 +1,6 @@
 """A dry run: all that a distillation needs, checked and measured before anything long starts (notebook 08)."""
 
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,8 @@ from .attention import fast_on_cpu
 from .checkpoints import KEPT, load_checkpoint, save_checkpoint
 from .distillation import Ready, prepare
 from .loop import Steps, check_batch_size, shared_batches
-from .machine import World, free_memory, keep_freed_memory, synchronize
+from .machine import free_memory, keep_freed_memory, timed
+from .optimizers import is_for_muon
 from .runs import identity, run_folder
 
 GIB = 2**30
@@ -185,7 +184,7 @@ def disk_needed(recipe: Recipe, ready: Ready) -> Sizes:
 def moments(recipe: Recipe, ready: Ready) -> float:
     """Bytes of the optimisers' state: two numbers for every weight; one where Muon trains it."""
     trained = [weight for weight in ready.pupil.named_parameters() if weight[1].requires_grad]
-    muon = [weight for name, weight in trained if recipe.optimizer == "muon" and ".layer." in name and weight.ndim == 2]
+    muon = [weight for name, weight in trained if is_for_muon(recipe, name, weight)]
     return 2.0 * _bytes(weight for _, weight in trained) - _bytes(muon)
 
 
@@ -265,16 +264,6 @@ def _trial(
     first = timed(world, take)
     count = max(1, min(MOST_STEPS, int(budget / first)))
     return timed(world, lambda: [take() for _ in range(count)]) / count, float(losses[0])
-
-
-def timed(world: World, work: Callable[[], object]) -> float:
-    """Seconds a piece of work takes on all processes together (their mean, the same number for each)."""
-    synchronize(world)
-    started = time.perf_counter()
-    work()
-    synchronize(world)
-    seconds = torch.tensor(time.perf_counter() - started, device=world.device)
-    return float(world.sum(seconds)) / world.size
 
 
 def try_checkpoint(folder: Path, ready: Ready, steps: Steps) -> float:

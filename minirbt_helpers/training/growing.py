@@ -9,10 +9,10 @@ Sources: Gong et al., "Efficient Training of BERT by Progressively Stacking" (IC
 """
 
 import json
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,12 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..models import Architecture, start_from_counts, take_layers
 from ..recipe import Recipe
-from ..text import WholeWordCollator
 from ..workspace import write_json
 from .attention import fast_on_cpu
 from .batches import Batches
 from .distillation import Distilled
 from .loop import Steps, Watch, learning_rate, shared_batches
-from .machine import World, join_world
+from .machine import World, join_world, timed
 from .pretraining import FillIn, pretrain
 from .runs import run_folder
 
@@ -219,12 +218,13 @@ def seconds_per_step(
     model.to(world.device).train()
     if recipe.compile:
         model.bert.compile()
-    batches = Batches(recipe, blocks, WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability))
+    stream = enumerate(shared_batches(recipe, Batches.of(recipe, blocks, tokenizer), world, 0), 1)
     with torch.random.fork_rng(devices=[]), fast_on_cpu(model):
         steps = Steps(recipe, FillIn(model, recipe), world)
-        for step, parts in enumerate(shared_batches(recipe, batches, world, 0), 1):
-            if step == WARM_UP + 1:
-                started = time.perf_counter()
-            float(steps.take(step, parts, learning_rate(recipe, step - 1))["loss"])  # waits for a GPU
-    taken = torch.tensor((time.perf_counter() - started) / TIMED, device=world.device)
-    return float(world.sum(taken) / world.size)
+
+        def take(count: int) -> None:
+            for step, parts in islice(stream, count):
+                steps.take(step, parts, learning_rate(recipe, step - 1))
+
+        take(WARM_UP)
+        return timed(world, lambda: take(TIMED)) / TIMED

@@ -4,7 +4,8 @@ import atexit
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -113,6 +114,16 @@ def synchronize(world: World) -> None:
     if world.device.type == "cuda":
         torch.cuda.synchronize(world.device)
     world.wait()
+
+
+def timed(world: World, work: Callable[[], object]) -> float:
+    """Seconds a piece of work takes on all processes together (their mean, the same number for each)."""
+    synchronize(world)
+    started = time.perf_counter()
+    work()
+    synchronize(world)
+    seconds = torch.tensor(time.perf_counter() - started, device=world.device)
+    return float(world.sum(seconds)) / world.size
 
 
 def keep_freed_memory() -> None:

@@ -1,7 +1,7 @@
 """AdamW with BERT's parameter groups, or Muon on the encoder's matrices beside it (notebook 04)."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..recipe import Recipe
 from .checkpoints import Modules
@@ -22,8 +22,7 @@ def make_optimizers(recipe: Recipe, modules: Modules) -> list[torch.optim.Optimi
         for name, weight in module.named_parameters()
         if weight.requires_grad
     ]
-    in_layers = [weight for name, weight in named if ".layer." in name and weight.ndim == 2]
-    muon = in_layers if recipe.optimizer == "muon" else []
+    muon = [weight for name, weight in named if is_for_muon(recipe, name, weight)]
     taken = set(map(id, muon))
     rest = [(name, weight) for name, weight in named if id(weight) not in taken]
     plain = {id(weight) for name, weight in rest if name.endswith("bias") or any(part in name for part in FREE)}
@@ -36,6 +35,11 @@ def make_optimizers(recipe: Recipe, modules: Modules) -> list[torch.optim.Optimi
         short = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
         optimizers.append(Muon(muon, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, dtype=short))
     return optimizers
+
+
+def is_for_muon(recipe: Recipe, name: str, weight: Tensor) -> bool:
+    """Whether Muon trains this weight: a matrix of the encoder's layers, if the recipe says Muon."""
+    return recipe.optimizer == "muon" and ".layer." in name and weight.ndim == 2
 
 
 class Muon(torch.optim.Optimizer):

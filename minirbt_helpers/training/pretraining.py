@@ -9,7 +9,6 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..models import load_model, load_tokenizer
 from ..recipe import Recipe
-from ..text import WholeWordCollator
 from .attention import fast_on_cpu
 from .batches import Batches
 from .distillation import Distilled
@@ -62,7 +61,7 @@ def pretrain(
             metrics = train(
                 recipe,
                 FillIn(model, recipe),
-                Batches(recipe, blocks, WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability)),
+                Batches.of(recipe, blocks, tokenizer),
                 run.working,
                 lambda: held_out(model, heldout, tokenizer),
                 world,
