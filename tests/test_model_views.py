@@ -10,6 +10,7 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.insight import (
     accuracy_figure,
     candidates_view,
+    cloze_view,
     family_figure,
     fill_mask,
     rate_figure,
@@ -71,6 +72,17 @@ def test_the_table_has_a_column_per_mask_and_ticks_the_truth_alone():
     assert table.count("<td") == 4 and table.count("✓") == 2
     assert "中 ✓" in table and "国 ✓" in table
     assert "&lt;是&gt;" in table and "[MASK]" not in table
+
+
+def test_a_cloze_table_sets_off_what_was_asked_for_and_counts_it():
+    asked = {"pinyin": "p", "english": "e", "kind": "k"}
+    questions = [asked | {"text": "天[MASK]<", "answer": "气"}, asked | {"text": "北[MASK]", "answer": "京"}]
+    guesses = [[[("气", 0.9), ("天", 0.1)]], [[("国", 0.5), ("京", 0.4)]]]
+    answers = {"teacher": guesses, "student": [[[("是", 1.0)]]] * 2}
+    table = cloze_view(questions, answers).data
+    assert table.count("<tr>") == 4 and "天<b" in table and "&lt;" in table and "[MASK]" not in table
+    assert table.count("font-weight:bold") == 2  # 气 and 京, of the teacher alone
+    assert "1, 2 of 2" in table and "0, 0 of 2" in table
 
 
 def test_rows_are_escaped_and_complete():

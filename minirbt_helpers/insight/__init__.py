@@ -32,6 +32,7 @@ from .figures import PALETTE, prepare_figures
 from .model_views import (
     accuracy_figure,
     candidates_view,
+    cloze_view,
     family_figure,
     fill_mask,
     rate_figure,
@@ -139,6 +140,7 @@ __all__ = [
     "check_tokenizers",
     "cka_matrix",
     "cka_picture",
+    "cloze_view",
     "colour_of",
     "comparison_table",
     "count_operations",

@@ -85,9 +85,52 @@ def candidates_view(text: str, answers: Mapping[str, Candidates], truth: str = "
             for rank, (token, probability) in enumerate(candidates):
                 rows[rank] += _candidate(token, probability, colour, truth[place : place + 1])
     body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return HTML(f'<div style="margin:.6em .6em .2em;font-size:1.25em">{_gap(text)}</div>' + _table(head, body))
+
+
+def cloze_view(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Sequence[Candidates]]) -> HTML:
+    """Many sentences with one gap each as one table: a row per sentence, a column per model (notebook 00).
+
+    Args:
+        questions: ``text`` with one ``[MASK]``, its ``answer``, and ``pinyin``, ``english`` and ``kind``.
+        answers: per model's name, what :func:`fill_mask` returns for every question; the right token is
+            set off, and the last row counts how often it came first, and came at all.
+    """
+    cell = "text-align:left;vertical-align:top;padding:.3em .8em"
+    head = f'<th style="{cell}">sentence</th>'
+    body = [
+        f'<td style="{cell}"><span style="font-size:1.15em">{_gap(question["text"])}</span><br>'
+        f'<i>{html.escape(question["pinyin"])}</i><br><span style="opacity:.75">{html.escape(question["english"])} '
+        f"({html.escape(question['kind'])})</span></td>"
+        for question in questions
+    ]
+    sums = f'<td style="{cell}"><b>right: first, among all</b></td>'
+    for name, filled in answers.items():
+        colour = PALETTE.get(name, PALETTE["other"])
+        head += f'<th style="{cell};color:{colour}">{html.escape(name)}</th>'
+        tokens = [[token for token, _ in candidates] for (candidates,) in filled]
+        for number, (question, said) in enumerate(zip(questions, tokens, strict=True)):
+            shown = " ".join(_said(token, token == question["answer"], colour) for token in said)
+            body[number] += f'<td style="{cell};white-space:nowrap;font-size:1.15em">{shown}</td>'
+        first = sum(said[0] == question["answer"] for question, said in zip(questions, tokens, strict=True))
+        found = sum(question["answer"] in said for question, said in zip(questions, tokens, strict=True))
+        sums += f'<td style="{cell}"><b>{first}, {found} of {len(questions)}</b></td>'
+    return HTML(_table(head, "".join(f"<tr>{row}</tr>" for row in (*body, sums))))
+
+
+def _said(token: str, right: bool, colour: str) -> str:
+    style = f"background:{_tint(colour)};border-radius:4px;padding:0 .3em;font-weight:bold" if right else "opacity:.8"
+    return f'<span style="{style}">{html.escape(token)}</span>'
+
+
+def _gap(text: str) -> str:
     mask = '<b style="color:inherit;background:rgba(128,128,128,.25);border-radius:4px;padding:0 .5em">?</b>'
-    line = html.escape(text).replace("[MASK]", mask)
-    return HTML(f'<div style="margin:.6em .6em .2em;font-size:1.25em">{line}</div>' + _table(head, body))
+    return html.escape(text).replace("[MASK]", mask)
+
+
+def _tint(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},.35)"
 
 
 def _table(head: str, body: str) -> str:
@@ -97,9 +140,7 @@ def _table(head: str, body: str) -> str:
 
 def _candidate(token: str, probability: float, colour: str, truth: str) -> str:
     tick = " ✓" if truth and token == truth else ""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    tint = f"rgba({red},{green},{blue},.35)"
-    bar = f"linear-gradient(90deg,{tint} {probability:.1%},transparent {probability:.1%})"
+    bar = f"linear-gradient(90deg,{_tint(colour)} {probability:.1%},transparent {probability:.1%})"
     weight = "bold" if tick else "normal"
     share = f'<span style="float:right;opacity:.75;padding-left:1em">{probability:.1%}</span>'
     style = f"background:{bar};width:8.5em;padding:.15em .6em;text-align:left;font-weight:{weight}"
