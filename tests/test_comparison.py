@@ -1,6 +1,7 @@
 """Laws of the comparison: sizes as published, arithmetic as counted, ratios within rounds, ONNX as the original."""
 
 import dataclasses
+import itertools
 import json
 import re
 import subprocess
@@ -177,6 +178,19 @@ def test_compare_prints_a_row_per_model():
 
 
 # --- quality --------------------------------------------------------------------------------------------------------
+
+
+def test_names_in_a_crowded_scatter_cover_no_dot_and_no_other_name():
+    places = {name: 0.8 + 0.05 * number for number, name in enumerate(ARCHITECTURES)}
+    scores = {name: [0.6 + 0.004 * number] for number, name in enumerate(places)}
+    figure = insight.quality_figure({"tnews": scores}, places, "million parameters")
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    names = [text.get_window_extent() for text in axis.texts]
+    assert [text.get_text() for text in axis.texts] == sorted(places, key=lambda name: places[name])
+    dots = [axis.transData.transform((places[name], scores[name][0])) for name in places]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(names, 2))
+    assert not any(name.contains(*dot) for name in names for dot in dots)
 
 
 def test_shares_are_means_over_common_tasks():

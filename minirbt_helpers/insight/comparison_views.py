@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, PercentFormatter, ScalarFormatter
+from matplotlib.transforms import Bbox
 
 from ..models import ARCHITECTURES
 from .comparison import TEACHER, Scores, SpeedCase
@@ -17,6 +18,11 @@ from .training_views import colour_of
 
 PART_COLOURS = dict(zip(PARTS, (PALETTE[name] for name in ("other", "teacher", "assistant", "one-stage")), strict=True))
 REST = "#C4C9D0"
+NAME_SPOTS = [  # where a name may stand beside its dot: points right and up, and which side of the name that is
+    ((0, 6), "center", "bottom"), ((0, -6), "center", "top"), ((7, 0), "left", "center"), ((-7, 0), "right", "center"),
+    ((5, 5), "left", "bottom"), ((-5, 5), "right", "bottom"), ((5, -5), "left", "top"), ((-5, -5), "right", "top"),
+    ((0, 15), "center", "bottom"), ((0, -15), "center", "top"), ((0, 24), "center", "bottom"),
+]  # fmt: skip
 
 
 def model_colour(name: str) -> str:
@@ -164,26 +170,43 @@ def quality_figure(
     for axis in grid[-1]:
         axis.set_xlabel(unit, fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    for axis, models in zip(grid.flat, panels.values(), strict=False):
+        _names(axis, models, places)
     return figure
 
 
 def _dots(axis: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:
-    """A dot per model where it stands, on a log axis; names in turn above and below, so that neighbours stay apart."""
+    """A dot per model where it stands, on a log axis."""
     axis.set_xscale("log")
     axis.margins(x=0.3, y=0.22)
-    for number, name in enumerate(sorted(models, key=lambda name: (places[name], statistics.fmean(models[name])))):
-        seeds, colour = models[name], model_colour(name)
-        mean = statistics.fmean(seeds)
+    for name, seeds in models.items():
+        colour, mean = model_colour(name), statistics.fmean(seeds)
         face = "white" if name == "no pre-training" else colour
         axis.scatter([places[name]], [mean], s=46, color=face, edgecolor=colour, zorder=3)
         if len(seeds) > 1:
             axis.scatter([places[name]] * len(seeds), seeds, s=8, color=colour, alpha=0.6, zorder=2)
-        above = number % 2
-        shift, side = (0, 7 if above else -7), "bottom" if above else "top"
-        axis.annotate(name, (places[name], mean), shift, textcoords="offset points", ha="center", va=side, fontsize=7)
     axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter("{x:g}")
+
+
+def _names(axis: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:
+    """The models' names beside their dots, each in the first spot where it covers no dot and no other name."""
+    axis.figure.draw_without_rendering()  # only now is it known where the dots lie
+    dots = {name: (places[name], statistics.fmean(models[name])) for name in models}
+    centres = axis.transData.transform(list(dots.values()))  # [models, 2], in pixels
+    radius = 4 * axis.figure.dpi / 72
+    taken = [Bbox.from_extents(*(centre - radius), *(centre + radius)) for centre in centres]
+    for name in sorted(dots, key=dots.get):
+        label = axis.annotate(name, dots[name], (0, 0), textcoords="offset points", fontsize=7)
+        for shift, across, along in NAME_SPOTS:
+            label.xyann = shift
+            label.set(ha=across, va=along)
+            box = label.get_window_extent()
+            inside = axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 def kept_figure(kept: Mapping[str, float], places: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
@@ -201,6 +224,8 @@ def kept_figure(kept: Mapping[str, float], places: Mapping[str, Mapping[str, flo
         axis.yaxis.set_major_formatter(PercentFormatter(1))
     axes[0][0].set_ylabel("of the teacher's scores, mean over tasks")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    for axis, where in zip(axes[0], places.values(), strict=True):
+        _names(axis, {name: [kept[name]] for name in kept if name in where}, where)
     return figure
 
 
