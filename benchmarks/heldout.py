@@ -41,7 +41,7 @@ def main() -> None:
     teacher = asked.models / "teacher"
     models = {name: load_model(folder) for name, folder in model_folders(asked.models).items()}
     models["assistant, untrained"] = take_layers(models["teacher"], range(6))
-    models["every second layer, untrained"] = take_layers(models["teacher"], range(1, 12, 2))
+    models["every second layer, untrained"] = take_layers(models["teacher"], range(0, 12, 2))
     result: dict = {"versions": versions()}
     for name, text in (one.split("=", 1) for one in asked.heldout):
         lesson = Lesson(load_recipe("sample", teacher=str(teacher), text=asked.text, heldout=text))
