@@ -30,19 +30,19 @@ COMMON = (
 )
 BATCH = "--length 128 --batch-size 32 --micro-batch 16 --evaluate-every 100 --checkpoint-every 200"
 DISTILLED = f"distill {COMMON} {BATCH}"
-NEW = f"{DISTILLED} --learning-rate 2e-3 --steps 2500"
+NEW = f"{DISTILLED} --learning-rate 2e-3 --steps 2000"
 # Folder of the model: architecture, what it is, command.
 FAMILY = {
     "teacher": (
         "RoBERTa-wwm-ext",
         "The teacher: pre-trained from nothing, three layers, then six, then twelve",
-        f"pretrain {COMMON} --minutes 75 --compile --batch-size 64 --micro-batch 32 --learning-rate 1.2e-3 "
+        f"pretrain {COMMON} --minutes 80 --compile --batch-size 64 --micro-batch 32 --learning-rate 1.2e-3 "
         "--mask-probability 0.2 --evaluate-every 200 --checkpoint-every 300 --output {work}/teacher",
     ),
     "assistant": (
         "RBT6",
         "The teacher assistant: the teacher's first six layers, distilled from it",
-        f"{DISTILLED} --learning-rate 1e-3 --steps 1000 --stage assistant --output {{work}}/assistant",
+        f"{DISTILLED} --learning-rate 1e-3 --steps 800 --stage assistant --output {{work}}/assistant",
     ),
     "student": (
         "MiniRBT-H256",
