@@ -4,9 +4,11 @@
 ``owner/name``, at the revision ``main`` and at every name in ``revisions``; what lies in
 ``folder/datasets/owner/name`` is a data set. Point ``HF_ENDPOINT`` at ``address`` before
 `huggingface_hub` is imported, that is: in a process of its own. Weights and tables are large files
-(LFS): the hub answers for them with a redirection to a store, here to ``/store/…``.
+(LFS): the hub answers for them with a redirection to a store, here to ``/store/…``. Models can be
+uploaded; then every file, however large, is asked for within the commit.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterator
@@ -37,7 +39,10 @@ class Faults:
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    """``/api/{models,datasets}/<id>/{revision,tree,paths-info}/<r>``, ``/<id>/resolve/<r>/<file>``, ``/store``."""
+    """``/api/{models,datasets}/<id>/{revision,tree,paths-info}/<r>``, ``/<id>/resolve/<r>/<file>``, ``/store``.
+
+    To upload: ``/api/repos/create``, ``/api/validate-yaml``, ``/api/models/<id>/{preupload,commit}/main``.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -70,7 +75,33 @@ class HubHandler(BaseHTTPRequestHandler):
         else:
             self._hand_out(file, _commit(folder))
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        parts = urlsplit(self.path).path.split("/")[2:]  # after /api
+        if "paths-info" in parts:
+            return self.do_GET()
+        self.requests.append(f"{self.command} {self.path}")
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        address = f"http://{self.headers['Host']}"
+        if parts == ["repos", "create"]:
+            asked = json.loads(content)
+            name = f"{asked['organization']}/{asked['name']}"
+            (self.home / name).mkdir(parents=True, exist_ok=True)
+            return self._answer_json({"url": f"{address}/{name}"})
+        if parts == ["validate-yaml"]:
+            return self._answer_json({"errors": [], "warnings": []})
+        if parts[3] == "preupload":
+            way = {"uploadMode": "regular", "shouldIgnore": False}
+            return self._answer_json({"files": [{"path": file["path"]} | way for file in json.loads(content)["files"]]})
+        folder = self.home.joinpath(*parts[1:3])
+        for line in map(json.loads, content.splitlines()):
+            if line["key"] == "file":
+                file = folder / line["value"]["path"]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(base64.b64decode(line["value"]["content"]))
+        commit = _commit(folder)
+        self._answer_json({"commitUrl": f"{address}/{'/'.join(parts[1:3])}/commit/{commit}", "commitOid": commit})
 
     def _describe(self, verb: str, folder: Path, place: Path, name: str) -> None:
         if verb == "paths-info":

@@ -15,7 +15,7 @@ from datasets import Dataset
 
 from minirbt_helpers import insight, training
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.models import ARCHITECTURES, load_model, load_tokenizer
+from minirbt_helpers.models import ARCHITECTURES, find_architecture, load_model, load_tokenizer
 from minirbt_helpers.tasks import TASKS, Finetuned, OnnxModel, export_onnx, quantize_onnx, with_head
 
 COMMITTED = ROOT / "benchmarks/results/speed-cpu.jsonl"
@@ -211,10 +211,12 @@ def test_models_are_found_whatever_is_there(tmp_path):
     folders = insight.model_folders(tmp_path)
     assert list(folders) == ["teacher", "student"]
     names = ["student, taught", "RBT4-H312", "no pre-training", "a stranger"]
-    sizes = insight.sizes_of(names, folders, "MiniRBT-H256", 50)
+    sizes = insight.sizes_of(names, folders, "MiniRBT-H256", "sample", 50)
     count = {name: ARCHITECTURES[name].count(scale="sample", vocabulary=50) for name in ("RBT4-H312", "MiniRBT-H256")}
     assert list(sizes) == names[:3]
     assert (sizes["RBT4-H312"], sizes["no pre-training"]) == (count["RBT4-H312"], count["MiniRBT-H256"])
+    own = insight.sizes_of(["no pre-training"], {}, "2x8x16x2", "full", 50)
+    assert own == {"no pre-training": find_architecture("2x8x16x2").count(vocabulary=50)}
 
 
 # --- deployment -----------------------------------------------------------------------------------------------------

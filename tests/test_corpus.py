@@ -24,6 +24,7 @@ from minirbt_helpers.text import (
     reference_files,
     references,
     text_files,
+    text_lines,
     write_references,
 )
 from minirbt_helpers.workspace import resolve
@@ -121,6 +122,9 @@ def test_a_list_of_files_in_the_original_s_form(tmp_path, tokenizer, segmenter):
     )
     plain = build_blocks(shards, tokenizer, tmp_path / "b", references=made, **settings)
     assert text_files(tmp_path / "data.json") == [tmp_path / "texts" / name for name in ("law.txt", "food.txt")]
+    assert list(text_lines(tmp_path / "data.json", each=2)) == [
+        line for shard in shards for line in list(read_lines(shard))[:2]
+    ]
     assert reference_files(tmp_path / "refs") == sorted(made)
     assert listed[:] == plain[:]
 

@@ -524,9 +524,11 @@ def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(teacher, b
 def test_metrics_can_go_to_tensorboard_and_to_whoever_watches(teacher, blocks, recipe):
     seen = []
     run = recipe.model_copy(update={"tensorboard": True})
-    done = distill(run, "student", blocks=blocks, heldout=blocks.select(range(4)), teacher=teacher, progress=False,
-                   watch=lambda rows: seen.append(rows[-1]["step"]))  # fmt: skip
+    arguments = {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher, "progress": False}
+    done = distill(run, "student", **arguments, watch=lambda rows: seen.append(rows[-1]["step"]))
     assert seen == [0, 3, 6]
+    distill(run, "student", **arguments, watch=lambda rows: seen.append(rows))  # loaded, and shown
+    assert seen[3:] == [done.metrics]
     assert any((done.folder / "tensorboard").iterdir())
     assert {"loss", "kd", "tokens_per_second"} <= done.metrics[1].keys() and {"kd_loss", "top1"} <= done.metrics[
         6

@@ -14,17 +14,20 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
+from datasets import Dataset
+from fresh_environment import make_kernel, snapshot
 from hub_server import serve
 from huggingface_hub import ModelCard
 from neural_ltp import make_neural_ltp
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertForPreTraining, BertTokenizer
 
+from minirbt_helpers.course import notebooks
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import find_architecture
 from minirbt_helpers.publishing import publish
 from minirbt_helpers.recipe import Recipe, load_recipe
 from minirbt_helpers.text import build_blocks
-from minirbt_helpers.training import distill, dry_run, forward_operations
+from minirbt_helpers.training import STAGES, distill, dry_run, forward_operations, run_folder
 from minirbt_helpers.training.checkpoints import save_checkpoint
 from minirbt_helpers.training.distillation import prepare
 from minirbt_helpers.training.dry_run import disk_needed, moments
@@ -117,17 +120,18 @@ def test_a_finished_run_becomes_a_folder_for_the_hub(recipe, texts, tmp_path):
 
 # --- the full path, from a hub --------------------------------------------------------------------------------------
 
+NAMES = [path.stem for path in notebooks()]
 SMALL = {  # every size of the published recipe that would take long
-    "ASSISTANT": "6x24x48x2", "STUDENT": "6x12x24x2", "LENGTH": 32, "STEPS": 3, "BATCH_SIZE": 4, "MICRO_BATCH": 2,
-    "EVALUATE_EVERY": 3, "CHECKPOINT_EVERY": 1, "WORKERS": 0, "PRECISION": "fp32", "EPOCHS": 1, "TASK_LENGTH": 32,
+    "ASSISTANT": "6x24x48x12", "STUDENT": "6x16x32x8", "LENGTH": 32, "STEPS": 3, "BATCH_SIZE": 4, "MICRO_BATCH": 2,
+    "EVALUATE_EVERY": 3, "CHECKPOINT_EVERY": 1, "WORKERS": 0, "PRECISION": "fp32", "EPOCHS": 1, "TASK_LENGTH": 128,
 }  # fmt: skip
 
 
 def real_layout(folder: Path, tokenizer) -> None:
     """A teacher as the hub holds it: an old weights file with pooler and position ids, vocab.txt, all keys."""
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=12, num_attention_heads=2,
+    config = BertConfig(vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=12, num_attention_heads=12,
                         intermediate_size=48, directionality="bidi", output_past=True, pooler_fc_size=24,
-                        pooler_num_attention_heads=2, pooler_num_fc_layers=3, pooler_size_per_head=12,
+                        pooler_num_attention_heads=12, pooler_num_fc_layers=3, pooler_size_per_head=2,
                         pooler_type="first_token_transform")  # fmt: skip
     torch.manual_seed(0)
     model = BertForPreTraining(config)
@@ -143,7 +147,7 @@ def real_layout(folder: Path, tokenizer) -> None:
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory, tokenizer):
-    """A hub with a teacher, a neural LTP and nothing else; and text at hand."""
+    """A hub with a teacher, a neural LTP and a dataset of text; and the same text at hand."""
     home = tmp_path_factory.mktemp("hub")
     real_layout(home / "hfl" / "tiny-roberta-wwm-ext", tokenizer)
     (home / "LTP" / "tiny").mkdir(parents=True)
@@ -152,6 +156,7 @@ def hub(tmp_path_factory, tokenizer):
         source = ROOT / "data_samples" / "corpus" / "heldout" / "weather.txt"
         lines = source.read_text(encoding="utf-8").splitlines(keepends=True)[:20]
         (home / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
+    Dataset.from_dict({"text": lines}).to_parquet(home / "datasets" / "some" / "text" / "train.parquet")
     with serve(home) as (address, _):
         yield home, address
 
@@ -160,6 +165,10 @@ def knobs(home: Path, output: Path) -> dict:
     return {"SCALE": "full", "TEACHER": "hfl/tiny-roberta-wwm-ext", "SEGMENTER": "LTP/tiny", "OUTPUT_DIR": str(output),
             "TEXT": str(home / "train.txt"), "HELDOUT": str(home / "heldout.txt"),
             "TASK_DIR": str(ROOT / "data_samples" / "tasks"), **SMALL}  # fmt: skip
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def settings(address: str, cache: Path) -> dict[str, str]:
@@ -201,30 +210,116 @@ def test_the_full_path_by_command(hub, tmp_path):
                           env=settings(address, tmp_path / "cache"))  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 process x 2 micro-batches x 2 blocks" in done.stdout and '"accuracy"' in done.stdout
-    assert BertForMaskedLM.from_pretrained(tmp_path / "hub").config.hidden_size == 12
+    assert BertForMaskedLM.from_pretrained(tmp_path / "hub").config.hidden_size == 16
     assert (
         len(BertTokenizer.from_pretrained(tmp_path / "hub"))
         == BertForMaskedLM.from_pretrained(student).config.vocab_size
     )
     assert ModelCard.load(tmp_path / "hub" / "README.md").data.base_model == "hfl/tiny-roberta-wwm-ext"
+    upload = [sys.executable, "-m", "huggingface_hub.cli.hf", "upload", "me/student", f"{tmp_path}/hub"]
+    fetch = [sys.executable, "-c", "from minirbt_helpers.hub import fetch_model; print(fetch_model('me/student'))"]
+    for command in (upload, fetch):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT,
+                              env=settings(address, tmp_path / "cache") | {"HF_TOKEN": "hf_test"})  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert files(Path(done.stdout.strip())) == files(tmp_path / "hub")
 
 
-def test_the_full_path_by_papermill_goes_on_where_it_was(hub, tmp_path, monkeypatch):
-    """Notebook 04 at SCALE=full, twice: the second time nothing is trained again."""
+# --- the notebooks at full scale, in a fresh environment ------------------------------------------------------------
+
+ADDRESS = "git+https://github.com/minirbt-course/minirbt-course"
+
+
+def small_tasks(folder: Path) -> Path:
+    """The first rows of every task's files."""
+    for file in (ROOT / "data_samples" / "tasks").glob("*/*.*"):
+        copy = folder / file.parent.name / file.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        text = file.read_text(encoding="utf-8")
+        if text.startswith("{\n"):  # passages with questions, not a row a line
+            content = json.loads(text)
+            enough = content["data"][: 2 if file.parent.name == "drcd" else 1]  # notebook 05 shows six of DRCD's
+            copy.write_text(json.dumps(content | {"data": enough}), encoding="utf-8")
+        else:
+            copy.write_text("".join(text.splitlines(keepends=True)[:17]), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workplace(hub, tmp_path_factory):
+    """Where the notebooks run: the hub, a fresh environment as a kernel, and an assistant that torchrun distilled."""
     home, address = hub
-    for name, value in settings(address, tmp_path / "cache").items():
-        monkeypatch.setenv(name, value)
-    made = []
-    for turn in ("first", "second"):
-        papermill.execute_notebook(
-            str(ROOT / "notebooks" / "04_two_stage_distillation.ipynb"), str(tmp_path / f"{turn}.ipynb"),
-            parameters=knobs(home, tmp_path / "runs"), progress_bar=False, cwd=str(ROOT / "notebooks"),
-            kernel_name="python3",
-        )  # fmt: skip
-        assert nbformat.read(tmp_path / f"{turn}.ipynb", as_version=4)
-        weights = [tmp_path / "runs" / "full" / stage / "model.safetensors" for stage in ("assistant", "student")]
-        made.append([file.stat().st_mtime_ns for file in weights])
-    assert made[0] == made[1]
+    folder = tmp_path_factory.mktemp("workplace")
+    parameters = knobs(home, folder / "runs") | {"TEXT": "hf://datasets/some/text", "TASK_ROWS": 16,
+                                                 "TASK_DIR": str(small_tasks(folder / "tasks"))}  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings(address, folder / "cache").items():
+            patch.setenv(name, value)
+        options = [part for name, value in parameters.items()
+                   for part in (f"--{name.lower().replace('_', '-')}", str(value))]  # fmt: skip
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+                   "-m", "minirbt_helpers", "distill", "--stage", "assistant", *options]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        patch.setenv("JUPYTER_PATH", str(folder))
+        patch.setenv("PIP_CONSTRAINT", str(ROOT / "constraints.txt"))  # Colab has most of it, at versions of its own
+        site = make_kernel(folder, "fresh")
+        course = snapshot(ROOT, folder / "course.git")
+
+        def execute(name: str) -> nbformat.NotebookNode:
+            """Run a notebook as Colab does: no checkout about, the course to be fetched by the set-up cell."""
+            text = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
+            (folder / f"{name}.ipynb").write_text(text.replace(ADDRESS, course), encoding="utf-8")
+            papermill.execute_notebook(
+                str(folder / f"{name}.ipynb"), str(folder / "done.ipynb"), parameters=parameters, progress_bar=False,
+                cwd=str(folder), kernel_name="fresh",
+            )  # fmt: skip
+            return nbformat.read(folder / "done.ipynb", as_version=4)
+
+        yield folder, site, execute
+
+
+def weights(folder: Path) -> dict[str, int]:
+    """When the weights of each finished stage were written."""
+    found = {stage: run_folder(load_recipe("full", output_dir=str(folder / "runs")), stage) for stage in STAGES}
+    return {stage: (one / "model.safetensors").stat().st_mtime_ns for stage, one in found.items() if one.is_dir()}
+
+
+@pytest.fixture(scope="module")
+def distilled(workplace):
+    """Notebook 04 after torchrun: what lay there before, and the notebook."""
+    folder, _, execute = workplace
+    return weights(folder), execute("04_two_stage_distillation")
+
+
+def test_the_set_up_cell_fetches_the_course_and_what_is_missing(workplace, distilled):
+    site = workplace[1]
+    assert (site / "minirbt_helpers" / "data_samples").is_dir() and (site / "textbrewer").is_dir()
+    assert not (site / "torch").exists() and not (site / "numpy").exists()  # what was there is left as it was
+
+
+def test_notebook_04_shows_the_curves_of_what_torchrun_distilled(workplace, distilled):
+    before, notebook = distilled
+    after = weights(workplace[0])
+    assert list(before) == ["assistant"] and before.items() <= after.items()
+    assert after.keys() == set(STAGES)
+    (curves,) = [cell for cell in notebook.cells if "insight.loss_curves(" in cell.source]
+    assert [output for output in curves.outputs if "image/png" in output.get("data", {})]
+    rows = (workplace[0] / "runs/full/assistant/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    last = json.loads(rows[-1])["kd_loss"]
+    tables = [output.data["text/markdown"] for cell in notebook.cells if "floor of the KD loss" in cell.source
+              for output in cell.outputs]  # fmt: skip
+    floor, _, above = re.search(r"\| assistant \| ([\d.]+) \| (-?[\d.]+) \| (-?[\d.]+) \|", tables[0]).groups()
+    assert float(floor) + float(above) == pytest.approx(last, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_notebook_runs_at_full_scale_in_a_fresh_environment(workplace, distilled, name):
+    """After notebook 04, which is run a second time: then nothing is trained again."""
+    folder, _, execute = workplace
+    before = weights(folder)
+    execute(name)
+    assert before.items() <= weights(folder).items()
 
 
 # --- examples, and the table of options -----------------------------------------------------------------------------

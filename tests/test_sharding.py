@@ -199,10 +199,11 @@ def test_a_shard_that_fails_leaves_the_others_done(tokenizer, tmp_path):
 READ = """
 import json, sys
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.text.sources import text_source
+from minirbt_helpers.text.sources import text_lines, text_source
 address = sys.argv[1]
 source = text_source(address)
 whole = [line for lines in source.batches() for line in lines]
+assert list(text_lines(address)) == whole and list(text_lines(address, each=3)) == whole[:3]
 same = [[line for rank in range(world) for lines in source.batches(rank, world) for line in lines] == whole
         for world in (2, 3, 5, 12, 20)]
 try:

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from ..errors import CourseError
 from ..lines import read_lines
-from ..models import ARCHITECTURES, Architecture
+from ..models import ARCHITECTURES, Architecture, find_architecture
 from ..models.architectures import Scale
 from ..training.costs import operations
 from .published import SCORES
@@ -233,15 +233,18 @@ def kept(scores: Scores, reference: str) -> dict[str, float]:
     }
 
 
-def sizes_of(names: Iterable[str], folders: Mapping[str, Path], student: str, vocabulary: int) -> dict[str, int]:
-    """Parameters of the models of a results file at sample scale; models that nothing is known of are left out.
+def sizes_of(
+    names: Iterable[str], folders: Mapping[str, Path], student: str, scale: Scale, vocabulary: int
+) -> dict[str, int]:
+    """Parameters of the models of a results file; models that nothing is known of are left out.
 
     Args:
-        names: as the file has them: a shipped model, an architecture, or ``"no pre-training"``, with or without
+        names: as the file has them: one of the folders, an architecture, or ``"no pre-training"``, with or without
             ``", taught"``.
-        folders: what :func:`model_folders` gives.
+        folders: by name.
         student: the architecture of ``"no pre-training"``.
-        vocabulary: entries of the sample's vocabulary.
+        scale: of the architectures.
+        vocabulary: how many entries theirs has.
     """
     sizes = {}
     for name in names:
@@ -249,7 +252,8 @@ def sizes_of(names: Iterable[str], folders: Mapping[str, Path], student: str, vo
         if plain in folders:
             sizes[name] = count_parameters(BertConfig.from_pretrained(folders[plain]))
         elif plain in ARCHITECTURES or plain == "no pre-training":
-            sizes[name] = ARCHITECTURES.get(plain, ARCHITECTURES[student]).count(scale="sample", vocabulary=vocabulary)
+            architecture = find_architecture(plain if plain in ARCHITECTURES else student)
+            sizes[name] = architecture.count(scale=scale, vocabulary=vocabulary)
     return sizes
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -150,6 +150,14 @@ def text_files(paths: Paths) -> list[Path]:
         CourseError: a path that does not exist, or a folder without text files.
     """
     return list(chain.from_iterable(_files(path, "*.txt", "files") for path in _as_paths(paths)))
+
+
+def text_lines(text: Paths, each: int | None = None) -> Iterator[str]:
+    """The lines of a text, as :func:`text_source` takes it; of every file (or of the dataset) no more than ``each``."""
+    source = text_source(text)
+    parts = [Files((file,)) for file in source.files] if isinstance(source, Files) else [source]
+    for part in parts:
+        yield from islice(chain.from_iterable(part.batches()), each)
 
 
 def reference_files(paths: Paths) -> list[Path]:

@@ -255,7 +255,8 @@ def distill(
         tokenizer: None: the one beside the recipe's teacher.
         output: folder of the result; None: ``runs/<scale>/<stage>``.
         progress: show progress bars.
-        watch: called with all rows of metrics at every evaluation (``insight.LiveCurves``).
+        watch: called with all rows of metrics at every evaluation, or once for a run that is loaded
+            (``insight.LiveCurves``).
 
     Returns:
         The student (eval mode), its folder, and one row of losses per step.
@@ -267,7 +268,10 @@ def distill(
     folder = Path(output) if output else run_folder(recipe, stage)
     with open_run(folder, recipe, stage, ready.details | {"blocks": len(blocks)}, ready.world) as run:
         if run.finished:
-            return Distilled(load_model(folder), folder, run.metrics(), run.projections(ready.pupil.projections))
+            metrics = run.metrics()
+            if watch and ready.world.first:
+                watch(metrics)
+            return Distilled(load_model(folder), folder, metrics, run.projections(ready.pupil.projections))
         with fast_on_cpu(ready.teacher, ready.student):
             metrics = train(
                 recipe,
