@@ -29,8 +29,10 @@ COMMON = (
     "--teacher {work}/{teacher} --text {work}/train --heldout {work}/heldout --output-dir {work}/runs --precision bf16"
 )
 BATCH = "--length 128 --batch-size 32 --micro-batch 16 --evaluate-every 100 --checkpoint-every 200"
-DISTILLED = f"distill {COMMON} {BATCH}"
-NEW = f"{DISTILLED} --learning-rate 2e-3 --steps 2000"
+DISTILLED = f"distill {COMMON}"
+NEW = f"{DISTILLED} --evaluate-every 300 --checkpoint-every 600"  # a student that starts at random: short blocks first
+SHORT = "--length 32 --batch-size 64 --micro-batch 64 --learning-rate 3e-3 --steps 2400"
+LONG = "--length 128 --batch-size 16 --micro-batch 16 --learning-rate 2e-3 --steps 600"
 # Folder of the model: architecture, what it is, command.
 FAMILY = {
     "teacher": (
@@ -42,27 +44,27 @@ FAMILY = {
     "assistant": (
         "RBT6",
         "The teacher assistant: the teacher's first six layers, distilled from it",
-        f"{DISTILLED} --learning-rate 1e-3 --steps 800 --stage assistant --output {{work}}/assistant",
+        f"{DISTILLED} {BATCH} --learning-rate 1e-3 --steps 800 --stage assistant --output {{work}}/assistant",
     ),
     "student": (
         "MiniRBT-H256",
         "The student: distilled from the assistant, the second of two stages",
-        f"{NEW} --stage student --from-teacher {{work}}/assistant --output {{work}}/student",
+        f"{NEW} --stage student --from-teacher {{work}}/assistant",
     ),
     "one-stage": (
         "MiniRBT-H256",
         "The student without the detour: distilled from the teacher",
-        f"{NEW} --stage one-stage --output {{work}}/one-stage",
+        f"{NEW} --stage one-stage",
     ),
     "h288": (
         "MiniRBT-H288",
         "The wider student: distilled from the assistant",
-        f"{NEW} --stage student --student MiniRBT-H288 --from-teacher {{work}}/assistant --output {{work}}/h288",
+        f"{NEW} --stage student --student MiniRBT-H288 --from-teacher {{work}}/assistant",
     ),
     "h312": (
         "RBT4-H312",
         "Wide and shallow: distilled from the teacher",
-        f"{NEW} --stage one-stage --student RBT4-H312 --output {{work}}/h312",
+        f"{NEW} --stage one-stage --student RBT4-H312",
     ),
     "rbt3": (
         "RBT3",
@@ -71,7 +73,6 @@ FAMILY = {
         "--output {work}/rbt3",
     ),
 }
-BEFORE = {"rbt3": "init {work}/rbt3-start --teacher {work}/teacher --layers 0,1,2"}
 CARD = """---
 language: zh
 license: cc-by-sa-4.0
@@ -137,7 +138,13 @@ def main() -> None:
 
 def commands(name: str) -> list[str]:
     """What makes a model, without the names of places."""
-    return [*([BEFORE[name]] if name in BEFORE else []), FAMILY[name][2]]
+    command = FAMILY[name][2]
+    if name == "rbt3":
+        return ["init {work}/rbt3-start --teacher {work}/teacher --layers 0,1,2", command]
+    if command.startswith(NEW):
+        short, output = f"{{work}}/{name}-short", f"{{work}}/{name}"
+        return [f"{command} {SHORT} --output {short}", f"{command} {LONG} --student-weights {short} --output {output}"]
+    return [command]
 
 
 def teacher_of(name: str) -> str:
@@ -206,8 +213,8 @@ def card(work: Path, name: str, figures: dict, hardware: str) -> str:
 
 
 def phases(work: Path, name: str) -> list[Path]:
-    """The folders of a model's runs, its earlier phases first."""
-    return [*sorted(work.glob(f"{name}-growth/phase-[0-9]")), work / name]
+    """The folders of a model's runs, the earlier ones first."""
+    return [*sorted(work.glob(f"{name}-growth/phase-[0-9]")), *work.glob(f"{name}-short"), work / name]
 
 
 def settings(phase: Path) -> dict:
