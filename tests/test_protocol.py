@@ -44,14 +44,15 @@ def rows_of(*runs: tuple) -> list[dict]:
 
 @given(st.dictionaries(st.integers(1, 4), st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=1))
 def test_the_best_mean_is_that_of_one_setting(scores):
-    """Not the mean of the best seeds, and not the best seed of all settings."""
+    """Not the mean of the best seeds, not the best seed of all settings, and not a setting with fewer seeds."""
     runs = [
         ("student", "ocnli", 1e-4, epochs, seed, {"accuracy": score})
         for epochs, seeds in scores.items()
         for seed, score in enumerate(seeds)
     ]
     best = best_means(rows_of(*runs))["student", "ocnli"]
-    assert best.mean("accuracy") == max(map(statistics.fmean, scores.values()))
+    most = max(map(len, scores.values()))
+    assert best.mean("accuracy") == max(statistics.fmean(seeds) for seeds in scores.values() if len(seeds) == most)
     assert list(best.scores["accuracy"]) == scores[best.epochs] and best.tried == len(scores)
 
 
@@ -75,8 +76,8 @@ def test_tables_look_like_the_published_ones():
     ]
     means = best_means(rows_of(*runs))
     assert score_table(means) == [
-        {"model": "teacher", "cmrc2018": "87.3 ± 0.0 / 68.0 ± 0.0", "tnews": "55.0 ± 7.1"},
-        {"model": "student", "cmrc2018": "78.5 ± 0.0 / 56.3 ± 0.0", "tnews": "44.0 ± 0.0"},
+        {"model": "teacher", "cmrc2018": "87.3 / 68.0", "tnews": "55.0 ± 7.1"},
+        {"model": "student", "cmrc2018": "78.5 / 56.3", "tnews": "44.0"},
     ]
     assert relative_table(means, "teacher")[1] == {"model": "student", "cmrc2018": "89.9% / 82.8%", "tnews": "80.0%"}
     assert as_markdown(score_table(means)).splitlines()[1] == "|---|---|---|"

@@ -46,6 +46,8 @@ class Mean:
 def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
     """For every model and task the setting with the best mean over seeds, by accuracy or F1.
 
+    Of settings with fewer seeds than others none is chosen: one lucky seed is no better than the mean of three.
+
     Args:
         rows: results of a sweep; a model that had a teacher on the task counts as another ("student, taught").
     """
@@ -55,7 +57,7 @@ def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
         groups = settings.setdefault((name, row["task"]), {})
         groups.setdefault((row["learning_rate"], row["epochs"]), []).append(row)
     return {
-        place: max((_mean(setting, runs, len(groups)) for setting, runs in groups.items()), key=_counts)
+        place: max((_mean(setting, runs, len(groups)) for setting, runs in groups.items()), key=_rank)
         for place, groups in settings.items()
     }
 
@@ -65,8 +67,8 @@ def _mean(setting: tuple, runs: list[dict], tried: int) -> Mean:
     return Mean({name: tuple(run[name] for run in runs) for name in measures}, *setting, tried)
 
 
-def _counts(mean: Mean) -> float:
-    return mean.mean(next(iter(mean.scores)))
+def _rank(mean: Mean) -> tuple[int, float]:
+    return len(_first(mean)), statistics.fmean(_first(mean))
 
 
 def _first(mean: Mean) -> tuple[float, ...]:
@@ -75,7 +77,12 @@ def _first(mean: Mean) -> tuple[float, ...]:
 
 def score_table(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
     """Scores in per cent, mean ± spread over seeds, a row per model, a column per task; F1 / EM for questions."""
-    return _table(means, lambda mean, name, task: f"{100 * mean.mean(name):.1f} ± {100 * mean.spread(name):.1f}")
+
+    def score(mean: Mean, measure: str, task: str) -> str:
+        spread = f" ± {100 * mean.spread(measure):.1f}" if len(mean.scores[measure]) > 1 else ""
+        return f"{100 * mean.mean(measure):.1f}{spread}"
+
+    return _table(means, score)
 
 
 def relative_table(means: Mapping[Place, Mean], reference: str) -> list[dict[str, str]]:
