@@ -184,7 +184,8 @@ def half(source: Path, target: Path) -> None:
     BertForMaskedLM.from_pretrained(source, dtype=torch.float16).save_pretrained(target)
     BertTokenizer.from_pretrained(source).save_pretrained(target)
     for name in ("recipe.json", "versions.json"):
-        shutil.copy(source / name, target / name)
+        text = (source / name).read_text(encoding="utf-8")
+        (target / name).write_text(text.replace(str(source.parent), "WORK"), encoding="utf-8")
 
 
 def card(work: Path, name: str, figures: dict, hardware: str) -> str:
