@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter, ScalarFormatter
 from matplotlib.transforms import Bbox
 
 from ..models import ARCHITECTURES
@@ -163,6 +163,7 @@ def quality_figure(
         axis.set_title(task)
         low, high = axis.get_ylim()
         axis.set_ylim(min(low, (low + high) / 2 - 0.05), max(high, (low + high) / 2 + 0.05))
+        axis.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # whole per cent
         axis.yaxis.set_major_formatter("{x:.0%}")
         axis.tick_params(labelsize=8)
     for axis in list(grid.flat)[len(panels) :]:
