@@ -40,5 +40,9 @@ def make_neural_ltp(folder: Path, tokenizer: BertTokenizer, seed: int = 0) -> Pa
     for weight in model.parameters():
         if weight.ndim > 1:
             torch.nn.init.normal_(weight, std=1.0)  # so that cuts depend on the text
+    with torch.no_grad():  # and half of the characters begin a word, whatever the vocabulary
+        ids = torch.randint(5, len(tokenizer), (8, 64))
+        logits = model.eval()("cws", ids, torch.ones_like(ids)).logits  # [texts, characters, I-W and B-W]
+        model.task_heads["cws"].classifier[0].bias[1] -= (logits[..., 1] - logits[..., 0]).median()
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     return folder

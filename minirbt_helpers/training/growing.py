@@ -169,11 +169,12 @@ def seedling(
 
 
 def deepen(model: BertForMaskedLM, depth: int) -> BertForMaskedLM:
-    """The model with new layers behind each of its own, such that there are ``depth`` of them, and they change little.
+    """The model with new layers behind each of its own, ``depth`` in all, that change next to nothing.
 
-    A new layer is a copy that adds nothing yet: what its attention and its FFN hand on is zero, and
-    only its LayerNorms are left, of which the first does nothing and the second what it did before.
-    (A layer that is simply there twice makes a trained post-LN BERT forget most of what it knows.)
+    A new layer is a copy that adds nothing yet: what its attention and its FFN hand on is zero, and only its
+    LayerNorms are left. The first takes a token's mean and spread away, the second gives back those that
+    the copied layer's output has on average. (A layer that is simply there twice makes a trained post-LN BERT
+    forget most of what it knows; one that keeps the copied gains and biases applies them twice.)
     """
     present = model.config.num_hidden_layers
     sources = [place * present // depth for place in range(depth)]
@@ -185,6 +186,10 @@ def deepen(model: BertForMaskedLM, depth: int) -> BertForMaskedLM:
                 nn.init.zeros_(dense.weight)
                 nn.init.zeros_(dense.bias)
             layer.attention.output.LayerNorm.reset_parameters()
+            gain, bias = layer.output.LayerNorm.weight, layer.output.LayerNorm.bias  # [hidden] each
+            spread, mean = (gain.square().mean() + bias.var()).sqrt().item(), bias.mean().item()
+            nn.init.constant_(gain, spread)
+            nn.init.constant_(bias, mean)
     return deep
 
 
