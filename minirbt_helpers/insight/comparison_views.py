@@ -171,6 +171,7 @@ def quality_figure(
     for axis in grid[-1]:
         axis.set_xlabel(unit, fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.draw_without_rendering()
     for axis, models in zip(grid.flat, panels.values(), strict=False):
         _names(axis, models, places)
     return figure
@@ -192,8 +193,10 @@ def _dots(axis: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str
 
 
 def _names(axis: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:
-    """The models' names beside their dots, each in the first spot where it covers no dot and no other name."""
-    axis.figure.draw_without_rendering()  # only now is it known where the dots lie
+    """The models' names beside their dots, each in the first spot where it covers no dot and no other name.
+
+    The figure has been laid out: before that, nobody knows where the dots lie.
+    """
     dots = {name: (places[name], statistics.fmean(models[name])) for name in models}
     centres = axis.transData.transform(list(dots.values()))  # [models, 2], in pixels
     radius = 4 * axis.figure.dpi / 72
@@ -225,6 +228,7 @@ def kept_figure(kept: Mapping[str, float], places: Mapping[str, Mapping[str, flo
         axis.yaxis.set_major_formatter(PercentFormatter(1))
     axes[0][0].set_ylabel("of the teacher's scores, mean over tasks")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.draw_without_rendering()
     for axis, where in zip(axes[0], places.values(), strict=True):
         _names(axis, {name: [kept[name]] for name in kept if name in where}, where)
     return figure
