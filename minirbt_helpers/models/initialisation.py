@@ -12,14 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
 from transformers import logging as transformers_logging
+from transformers.models.bert.modeling_bert import BertAttention
 
 from ..errors import CourseError
 from ..hub import fetch_model
+
+# Found by trying, at sample scale:
+NORM = 0.5  # length of a word's vector and of a position's when they start from counts
+SPEEDS = 0.4, -1.3  # of the positions' waves, from fast to slow: powers of 10, radians per token
+SHARPNESS = 2.0  # of the first heads' look at a neighbour
 
 
 def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> BertForMaskedLM:
@@ -83,12 +90,14 @@ def inherit_embeddings(student: BertForMaskedLM, teacher: BertForMaskedLM) -> No
 def start_from_counts(
     model: BertForMaskedLM, tokens: NDArray, *, ignored: Iterable[int] = (), window: int = 4, seed: int = 0
 ) -> None:
-    """Start a random model's embeddings from which tokens of a text stand near which, in place.
+    """Start a random model from which tokens of a text stand near which, in place.
 
     The word embeddings become the first singular vectors of the table of positive pointwise mutual
-    information, as large as BERT's random start has them; positions become sines and cosines; the
-    bias of the MLM head becomes the logarithm of the tokens' frequencies. Without it a small
-    BERT spends its first millions of tokens on just this.
+    information, all of one length; the bias of the MLM head becomes the logarithm of the tokens' frequencies.
+    The last dimensions, as many as a head has, are left to the positions, sines and cosines. That lets the
+    heads of the first layer look at a neighbour from the start, half of them one token back and half one
+    ahead, and hand on the leading dimensions of what stands there. Without all this a small BERT spends its
+    first millions of tokens on finding out that neighbours matter.
 
     Args:
         model: changed.
@@ -99,22 +108,27 @@ def start_from_counts(
 
     Source: Levy and Goldberg, "Neural Word Embedding as Implicit Matrix Factorization" (NeurIPS 2014).
     """
-    size, width = model.bert.embeddings.word_embeddings.weight.shape
-    scale = model.config.initializer_range
+    embeddings, config = model.bert.embeddings, model.config
+    words, positions = embeddings.word_embeddings.weight, embeddings.position_embeddings.weight
+    size, width = words.shape
+    pairs = width // config.num_attention_heads // 2
+    place = 2 * pairs  # so many dimensions tell the place
     near = _neighbours(tokens, size, list(ignored), window)  # [size, size]
     each = near.sum(0)
     information = near.mul_(each.sum()).div_(each[:, None]).div_(each).log_()
     information.clamp_(min=0).nan_to_num_(0, posinf=0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        vectors, strengths, _ = torch.svd_lowrank(information, q=width)
+        vectors, strengths, _ = torch.svd_lowrank(information, q=width - place)
     vectors = vectors * strengths.sqrt()
-    vectors -= vectors.mean(0)
+    vectors = F.normalize(vectors - vectors.mean(0), dim=1) * NORM
     known = (each > 0)[:, None]  # a token that is never read keeps its random start
-    words = model.bert.embeddings.word_embeddings.weight
-    words.copy_(torch.where(known, vectors * (scale / vectors.std()), words))
-    positions = model.bert.embeddings.position_embeddings.weight
-    positions.copy_(_waves(*positions.shape) * scale)
+    words[:, :-place] = torch.where(known, vectors, words[:, :-place])
+    words[:, -place:] = 0
+    speeds = torch.logspace(*SPEEDS, pairs)
+    positions.zero_()
+    positions[:, -place:] = _waves(len(positions), speeds) * NORM
+    _look_at_neighbours(model.bert.encoder.layer[0].attention, speeds)
     frequency = torch.from_numpy(np.bincount(tokens, minlength=size)).float() + 0.5
     model.cls.predictions.bias.copy_((frequency / frequency.sum()).log())
 
@@ -130,11 +144,30 @@ def _neighbours(tokens: NDArray, size: int, ignored: list[int], window: int) -> 
     return near + near.T
 
 
-def _waves(length: int, width: int) -> Tensor:
-    """Sines and cosines of the position, from one per token to one per 10,000: [length, width], variance 1/2."""
-    speeds = 10_000 ** (-torch.arange(0, width, 2) / width)
+def _waves(length: int, speeds: Tensor) -> Tensor:
+    """Sines and cosines of the position, a pair per speed (radians per token): [length, 2 * speeds], of length 1."""
     angles = torch.arange(length)[:, None] * speeds
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width]
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1) / len(speeds) ** 0.5
+
+
+def _look_at_neighbours(attention: BertAttention, speeds: Tensor) -> None:
+    """Turn each head's query by one token: sines and cosines of a place, turned by their speeds, are those of the next.
+
+    A query thus agrees most with the key of the neighbour. The first half of the heads looks back, the other ahead.
+    """
+    query, key, value, output = attention.self.query, attention.self.key, attention.self.value, attention.output.dense
+    for dense in (query, key, value, output):
+        nn.init.zeros_(dense.weight)  # [out, in]
+    place, half = 2 * len(speeds), max(1, attention.self.num_attention_heads // 2)
+    for head in range(attention.self.num_attention_heads):
+        step = -1 if head < half else 1
+        own = slice(first := head * attention.self.attention_head_size, first + place)
+        handed = slice(first := head % half * place, first + place)
+        sine, cosine = (step * speeds).sin(), (step * speeds).cos()
+        turns = [torch.stack([cosine, sine], -1), torch.stack([-sine, cosine], -1)]  # rows of 2 x 2 rotations
+        query.weight[own, -place:] = SHARPNESS * torch.block_diag(*torch.stack(turns, 1))
+        key.weight[own, -place:] = SHARPNESS * torch.eye(place)
+        value.weight[own, handed] = output.weight[handed, own] = torch.eye(place)
 
 
 def _source(name: str, layers: list[int]) -> str:
