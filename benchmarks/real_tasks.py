@@ -1,6 +1,6 @@
 """Splits of the real task files that lie in a folder: where a train file is missing, something stands in for it.
 
-python benchmarks/real_tasks.py FOLDER OUTPUT [--train-rows N] [--dev-rows N]
+python benchmarks/real_tasks.py FOLDER OUTPUT [--rows TRAIN DEV] [--questions TRAIN DEV]
 
 FOLDER holds the official files, one sub-folder per task. What stands in: CMRC 2018's trial part; half of the
 passages of DRCD's dev part; OCNLI's train.10k; half of LCQMC's dev rows; for BQ Corpus any TSV of the same form
@@ -66,13 +66,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--train-rows", type=int)
-    parser.add_argument("--dev-rows", type=int)
+    parser.add_argument("--rows", type=int, nargs=2, default=(None, None), help="of a sentence task")
+    parser.add_argument("--questions", type=int, nargs=2, default=(None, None), help="of a question task")
     options = parser.parse_args()
     for name, split in SPLITS.items():
         home = options.output / name
         home.mkdir(parents=True, exist_ok=True)
-        counts = (options.train_rows, options.dev_rows)
+        counts = options.rows if TASKS[name].layout else options.questions
         for part, items, count in zip(("train", "dev"), split(options.folder / name), counts, strict=True):
             kept = drawn(items, count, name)
             text = "\n".join(kept) if TASKS[name].layout else json.dumps({"data": [{"paragraphs": kept}]})
