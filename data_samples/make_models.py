@@ -30,47 +30,60 @@ COMMON = (
 )
 BATCH = "--length 128 --batch-size 32 --micro-batch 16 --evaluate-every 100 --checkpoint-every 200"
 DISTILLED = f"distill {COMMON}"
-NEW = f"{DISTILLED} --evaluate-every 300 --checkpoint-every 600"  # a student that starts at random: short blocks first
 SHORT = "--length 32 --batch-size 64 --micro-batch 64 --learning-rate 3e-3 --steps 2400"
 LONG = "--length 128 --batch-size 16 --micro-batch 16 --learning-rate 2e-3 --steps 600"
-# Folder of the model: architecture, what it is, command.
+
+
+def newborn(name: str, options: str) -> tuple[str, str]:
+    """The commands that make a student that starts at random: on short blocks first."""
+    command = f"{DISTILLED} --evaluate-every 300 --checkpoint-every 600 {options}"
+    short, output = f"{{work}}/{name}-short", f"{{work}}/{name}"
+    return f"{command} {SHORT} --output {short}", f"{command} {LONG} --student-weights {short} --output {output}"
+
+
+# Folder of the model: architecture, what it is, commands.
 FAMILY = {
     "teacher": (
         "RoBERTa-wwm-ext",
         "The teacher: pre-trained from nothing, three layers, then six, then twelve",
-        f"pretrain {COMMON} --minutes 80 --compile --batch-size 64 --micro-batch 32 --learning-rate 1.2e-3 "
-        "--mask-probability 0.2 --evaluate-every 200 --checkpoint-every 300 --output {work}/teacher",
+        (
+            f"pretrain {COMMON} --minutes 80 --compile --batch-size 64 --micro-batch 32 --learning-rate 1.2e-3 "
+            "--mask-probability 0.2 --evaluate-every 200 --checkpoint-every 300 --output {work}/teacher",
+        ),
     ),
     "assistant": (
         "RBT6",
         "The teacher assistant: the teacher's first six layers, distilled from it",
-        f"{DISTILLED} {BATCH} --learning-rate 1e-3 --steps 800 --stage assistant --output {{work}}/assistant",
+        (f"{DISTILLED} {BATCH} --learning-rate 1e-3 --steps 800 --stage assistant --output {{work}}/assistant",),
     ),
     "student": (
         "MiniRBT-H256",
         "The student: distilled from the assistant, the second of two stages",
-        f"{NEW} --stage student --from-teacher {{work}}/assistant",
+        newborn("student", "--stage student --from-teacher {work}/assistant"),
     ),
     "one-stage": (
         "MiniRBT-H256",
         "The student without the detour: distilled from the teacher",
-        f"{NEW} --stage one-stage",
+        newborn("one-stage", "--stage one-stage"),
     ),
     "h288": (
         "MiniRBT-H288",
         "The wider student: distilled from the assistant",
-        f"{NEW} --stage student --student MiniRBT-H288 --from-teacher {{work}}/assistant",
+        newborn("h288", "--stage student --student MiniRBT-H288 --from-teacher {work}/assistant"),
     ),
     "h312": (
         "RBT4-H312",
         "Wide and shallow: distilled from the teacher",
-        f"{NEW} --stage one-stage --student RBT4-H312",
+        newborn("h312", "--stage one-stage --student RBT4-H312"),
     ),
     "rbt3": (
         "RBT3",
         "The teacher's first three layers, trained on without distillation",
-        f"pretrain {COMMON} {BATCH} --learning-rate 1e-3 --steps 1000 --model {{work}}/rbt3-start "
-        "--output {work}/rbt3",
+        (
+            "init {work}/rbt3-start --teacher {work}/teacher --layers 0,1,2",
+            f"pretrain {COMMON} {BATCH} --learning-rate 1e-3 --steps 1000 --model {{work}}/rbt3-start "
+            "--output {work}/rbt3",
+        ),
     ),
 }
 CARD = """---
@@ -132,19 +145,8 @@ def main() -> None:
         ship(asked.work, asked.hardware)
         return
     for name in asked.only or FAMILY:
-        for command in commands(name):
+        for command in FAMILY[name][2]:
             run(command.format(work=asked.work, teacher=teacher_of(name)), asked.work / f"{name}.log", asked.processes)
-
-
-def commands(name: str) -> list[str]:
-    """What makes a model, without the names of places."""
-    command = FAMILY[name][2]
-    if name == "rbt3":
-        return ["init {work}/rbt3-start --teacher {work}/teacher --layers 0,1,2", command]
-    if command.startswith(NEW):
-        short, output = f"{{work}}/{name}-short", f"{{work}}/{name}"
-        return [f"{command} {SHORT} --output {short}", f"{command} {LONG} --student-weights {short} --output {output}"]
-    return [command]
 
 
 def teacher_of(name: str) -> str:
@@ -190,7 +192,7 @@ def half(source: Path, target: Path) -> None:
 
 def card(work: Path, name: str, figures: dict, hardware: str) -> str:
     """The model card, filled from the run and the measurements."""
-    architecture, story, _ = FAMILY[name]
+    architecture, story, commands = FAMILY[name]
     model = BertForMaskedLM.from_pretrained(SHIPPED / name)
     config = model.config
     compared = dict.fromkeys([name, "teacher", "assistant", "bigrams", "most frequent token"])
@@ -202,7 +204,7 @@ def card(work: Path, name: str, figures: dict, hardware: str) -> str:
         entries=config.vocab_size,
         parameters=sum(weight.numel() for weight in model.parameters()) / 1e6,
         story=story + ".",
-        commands="\n".join(f"minirbt {one.format(work='WORK', teacher=teacher_of(name))}" for one in commands(name)),
+        commands="\n".join(f"minirbt {one.format(work='WORK', teacher=teacher_of(name))}" for one in commands),
         hardware=hardware,
         tokens=sum(one["steps"] * tokens_per_step(one) for one in map(settings, phases(work, name))) / 1e6,
         texts=TEXTS,
