@@ -136,6 +136,14 @@ def test_loss_curves_without_hidden_matches_have_one_row():
     assert len(insight.loss_curves({"student": metrics([])}).axes) == 4
 
 
+def test_loss_curves_show_matches_of_every_kind():
+    rows = [{"step": step, "loss": 1.0, "hidden 0-0": 0.5, "attention mse sum 11-5": 30.0} for step in (1, 2)]
+    rows = [row | {"hidden nst [8, 8]-[2, 2]": 0.1} for row in rows]
+    drawn = {axis.get_title(): axis for axis in insight.loss_curves({"student": rows}).axes[4:]}
+    assert list(drawn) == ["attention mse sum, layer 5", "hidden, embeddings", "hidden nst, layer 2"]
+    assert drawn["hidden, embeddings"].get_ylim()[1] < 1 < 30 < drawn["attention mse sum, layer 5"].get_ylim()[1]
+
+
 def test_curves_grow_in_one_place_while_a_run_trains(monkeypatch):
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
@@ -163,3 +171,5 @@ def test_match_figure_shows_the_states_it_is_given():
         torch.testing.assert_close(shown.float(), truth)
     assert f"{((projected - teacher) ** 2).mean():.2f}" in axes[3].get_title()
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "b", "c"]
+    without = insight.match_figure(projected, None, teacher, ["a", "b", "c"], names=("assistant", "teacher")).axes
+    assert [axis.get_title() for axis in without] == ["assistant", "teacher", axes[3].get_title()]

@@ -1,6 +1,7 @@
 """Pictures of how a smaller model starts (notebook 03) and how it is distilled (notebook 04)."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ Rows = Sequence[Mapping[str, float]]  # metrics of a run, one row per step
 Result = Mapping[str, float]  # what training.held_out returns
 PLOTTED = {"loss": "total loss", "kd": "KD loss", "mlm": "MLM loss", "top1": "held-out top-1"}
 HELD_OUT = {"kd": "kd_loss", "mlm": "mlm_loss", "top1": "top1"}  # the held-out counterpart of a training loss
+MATCH = re.compile(
+    r"(.+?) \[?\d.*-\[?(\d+).*"
+)  # "hidden 4-2": the teacher's 4, the student's 2
 
 
 def colour_of(name: str) -> str:
@@ -217,37 +221,41 @@ def temperature_bars(
 def loss_curves(runs: Mapping[str, Rows]) -> Figure:
     """Every loss of one or several distillations, step by step, with the held-out figures as dots (notebook 04).
 
-    The first row holds total, KD and MLM loss and the held-out accuracy; the second the hidden-state
-    matches, one panel for each layer of the student, whichever of the teacher's layers it is matched with.
+    The first row holds total, KD and MLM loss and the held-out accuracy; the second the matches, one panel for
+    each kind and layer of the student, whichever of the teacher's layers it is matched with.
 
     Args:
         runs: ``Distilled.metrics`` by name; a name that begins with a key of the palette takes its colour.
     """
-    matches = sorted({_student_layer(key) for rows in runs.values() for key in _matches(rows)})
+    matches = sorted({_panel(key) for rows in runs.values() for key in _matches(rows)})
+    one_kind = len({kind for kind, _ in matches}) == 1  # then all have one scale
     figure = plt.figure(figsize=(13, 6 if matches else 3), layout="constrained")
     upper, *lower = figure.subfigures(1 + bool(matches), 1, squeeze=False)[:, 0]
     above = upper.subplots(1, len(PLOTTED))
-    below = lower[0].subplots(1, len(matches), sharey=True, squeeze=False)[0] if matches else []
+    below = lower[0].subplots(1, len(matches), sharey=one_kind, squeeze=False)[0] if matches else []
     for name, rows in runs.items():
         for axis, key in zip(above, PLOTTED, strict=True):
             _curve(axis, rows, key, colour_of(name), name)
         for key in _matches(rows):
-            _curve(below[matches.index(_student_layer(key))], rows, key, colour_of(name), name)
+            _curve(below[matches.index(_panel(key))], rows, key, colour_of(name), name)
     for axis, title in zip(above, PLOTTED.values(), strict=True):
         axis.set(title=title, xlabel="step")
     above[-1].yaxis.set_major_formatter(PercentFormatter(1))
     above[0].legend()
-    for axis, layer in zip(below, matches, strict=True):
-        axis.set(title=f"hidden, layer {layer}" if layer else "hidden, embeddings", xlabel="step", ylim=(0, None))
+    for axis, (kind, layer) in zip(below, matches, strict=True):
+        place = "embeddings" if (kind, layer) == ("hidden", 0) else f"layer {layer}"
+        axis.set(title=f"{kind}, {place}", xlabel="step", ylim=(0, None))
     return figure
 
 
 def _matches(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row if key.startswith("hidden")))
+    return list(dict.fromkeys(key for row in rows for key in row if MATCH.fullmatch(key)))
 
 
-def _student_layer(key: str) -> int:
-    return int(key.rpartition("-")[2])  # "hidden 4-2": the teacher's 4, the student's 2
+def _panel(key: str) -> tuple[str, int]:
+    """The kind and the student's layer of a match."""
+    kind, layer = MATCH.fullmatch(key).groups()
+    return kind, int(layer)
 
 
 def _curve(axis: Axes, rows: Rows, key: str, colour: str, name: str) -> None:
@@ -284,22 +292,34 @@ class LiveCurves:
             self._shown.update(figure)
 
 
-def match_figure(student: Tensor, projected: Tensor, teacher: Tensor, tokens: Sequence[str]) -> Figure:
+def match_figure(
+    student: Tensor,
+    projected: Tensor | None,
+    teacher: Tensor,
+    tokens: Sequence[str],
+    names: tuple[str, str] = ("student", "teacher"),
+) -> Figure:
     """One hidden-state match: what the student thinks, projected, and what the teacher thinks (notebook 04).
 
     Args:
         student: its states of one text, [tokens, student's width].
-        projected: the same after the projection, [tokens, teacher's width].
+        projected: the same after the projection, [tokens, teacher's width]; None: nothing stands between them.
         teacher: the teacher's states, [tokens, teacher's width].
         tokens: names of the rows.
+        names: what the two are called.
     """
-    gap = (projected - teacher).square()  # [tokens, teacher's width]
+    gap = ((student if projected is None else projected) - teacher).square()  # [tokens, teacher's width]
+    ours, theirs = names
     panels = {
-        "student": student, "→ projection →": projected, "teacher": teacher,
+        ours: student,
+        "→ projection →": projected,
+        theirs: teacher,
         f"squared difference, mean {gap.mean():.2f}": gap,
-    }  # fmt: skip
+    }
+    panels = {title: states for title, states in panels.items() if states is not None}
     widths = [states.shape[1] for states in panels.values()]
-    figure, axes = plt.subplots(1, 4, figsize=(13, 0.8 + 0.28 * len(tokens)), width_ratios=widths, sharey=True)
+    height = 0.8 + 0.28 * len(tokens)
+    figure, axes = plt.subplots(1, len(panels), figsize=(13, height), width_ratios=widths, sharey=True)
     reach = teacher.abs().quantile(0.99).item()
     for axis, (title, states) in zip(axes, panels.items(), strict=True):
         signed = states is not gap
@@ -307,4 +327,5 @@ def match_figure(student: Tensor, projected: Tensor, teacher: Tensor, tokens: Se
         axis.imshow(states, aspect="auto", interpolation="nearest", **colours)
         axis.set(title=title, xlabel=f"{states.shape[1]} numbers", xticks=[])
     axes[0].set_yticks(range(len(tokens)), tokens)
+    figure.supxlabel(f"full colour: ±{reach:.1f}; in the last panel {reach**2:.1f}", fontsize=9)
     return figure
