@@ -23,9 +23,7 @@ Rows = Sequence[Mapping[str, float]]  # metrics of a run, one row per step
 Result = Mapping[str, float]  # what training.held_out returns
 PLOTTED = {"loss": "total loss", "kd": "KD loss", "mlm": "MLM loss", "top1": "held-out top-1"}
 HELD_OUT = {"kd": "kd_loss", "mlm": "mlm_loss", "top1": "top1"}  # the held-out counterpart of a training loss
-MATCH = re.compile(
-    r"(.+?) \[?\d.*-\[?(\d+).*"
-)  # "hidden 4-2": the teacher's 4, the student's 2
+MATCH = re.compile(r"(.+?) \[?\d.*-\[?(\d+).*")  # "hidden 4-2": the teacher's 4, the student's 2
 
 
 def colour_of(name: str) -> str:
