@@ -25,13 +25,14 @@ class Mean:
 
     Attributes:
         scores: per measure ("accuracy", or "f1" and "em"), the score of every seed, from 0 to 1.
-        learning_rate, epochs: the setting.
+        learning_rate, epochs, batch: the setting.
         tried: how many settings it was chosen from.
     """
 
     scores: Mapping[str, tuple[float, ...]]
     learning_rate: float
     epochs: int
+    batch: int
     tried: int
 
     def mean(self, measure: str) -> float:
@@ -55,7 +56,7 @@ def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
     for row in rows:
         name = row["model"] + (", taught" if row["teacher"] else "")
         groups = settings.setdefault((name, row["task"]), {})
-        groups.setdefault((row["learning_rate"], row["epochs"]), []).append(row)
+        groups.setdefault((row["learning_rate"], row["epochs"], row["batch"]), []).append(row)
     return {
         place: max((_mean(setting, runs, len(groups)) for setting, runs in groups.items()), key=_rank)
         for place, groups in settings.items()
@@ -145,7 +146,7 @@ def write_report(
     sizes = (f"{one.name} {trained[one.name]} → {len(one.load(source, 'dev'))}" for one in tasks)
     shares = ((one.name, majority(one, source)) for one in tasks if one.layout)
     settings = (
-        f"| {name} | {task} | {mean.learning_rate:g} | {mean.epochs} | {mean.tried} | {len(_first(mean))} |"
+        f"| {name} | {task} | {mean.learning_rate:g} | {mean.epochs} | {mean.batch} | {mean.tried} | {len(_first(mean))} |"
         for (name, task), mean in means.items()
     )
     dates = sorted(row["finished"] for row in rows)
@@ -163,6 +164,7 @@ def write_report(
     ]
     if reference:
         parts += [f"Relative to {reference}", as_markdown(relative_table(means, reference))]
-    parts += ["The settings", "| model | task | learning rate | epochs | settings tried | seeds |\n" + "|---" * 6 + "|"]
+    columns = "| model | task | learning rate | epochs | batch | settings tried | seeds |"
+    parts += ["The settings", f"{columns}\n" + "|---" * 7 + "|"]
     with atomic_file(file) as stream:
         stream.write("\n\n".join(parts) + "\n" + "\n".join(settings) + "\n")
