@@ -146,8 +146,8 @@ def write_report(
     sizes = (f"{one.name} {trained[one.name]} → {len(one.load(source, 'dev'))}" for one in tasks)
     shares = ((one.name, majority(one, source)) for one in tasks if one.layout)
     settings = (
-        f"| {name} | {task} | {mean.learning_rate:g} | {mean.epochs} | {mean.batch} | {mean.tried} | {len(_first(mean))} |"
-        for (name, task), mean in means.items()
+        f"| {name} | {task} | {best.learning_rate:g} | {best.epochs} | {best.batch} | {best.tried} | {len(_first(best))} |"
+        for (name, task), best in means.items()
     )
     dates = sorted(row["finished"] for row in rows)
     parts = [
