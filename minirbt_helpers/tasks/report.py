@@ -145,10 +145,11 @@ def write_report(
     trained = {row["task"]: row["rows"] for row in rows}
     sizes = (f"{one.name} {trained[one.name]} → {len(one.load(source, 'dev'))}" for one in tasks)
     shares = ((one.name, majority(one, source)) for one in tasks if one.layout)
-    settings = (
-        f"| {name} | {task} | {best.learning_rate:g} | {best.epochs} | {best.batch} | {best.tried} | {len(_first(best))} |"
-        for (name, task), best in means.items()
-    )
+    settings = [
+        {"model": name, "task": task, "learning rate": f"{mean.learning_rate:g}", "epochs": str(mean.epochs)}
+        | {"batch": str(mean.batch), "settings tried": str(mean.tried), "seeds": str(len(_first(mean)))}
+        for (name, task), mean in means.items()
+    ]
     dates = sorted(row["finished"] for row in rows)
     parts = [
         f"# Results of a sweep at {scale} scale",
@@ -164,7 +165,6 @@ def write_report(
     ]
     if reference:
         parts += [f"Relative to {reference}", as_markdown(relative_table(means, reference))]
-    columns = "| model | task | learning rate | epochs | batch | settings tried | seeds |"
-    parts += ["The settings", f"{columns}\n" + "|---" * 7 + "|"]
+    parts += ["The settings", as_markdown(settings)]
     with atomic_file(file) as stream:
-        stream.write("\n\n".join(parts) + "\n" + "\n".join(settings) + "\n")
+        stream.write("\n\n".join(parts) + "\n")
