@@ -17,6 +17,7 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.recipe import SCALES, Recipe, load_recipe, recipe_from_notebook
 
 NAMES = [path.stem for path in notebooks()]
+IN_COLAB = "https://colab.research.google.com/github/minirbt-course/minirbt-course/blob/main/notebooks/"
 
 
 # --- notebooks ------------------------------------------------------------------------------------------------------
@@ -77,7 +78,14 @@ def test_links_between_notebooks_lead_somewhere():
     for path in notebooks():
         for cell in nbformat.read(path, as_version=4).cells:
             for link in re.findall(r"\]\(([^)#]+\.ipynb)\)", cell.source):
-                assert (path.parent / link).exists(), f"{path.name}: {link}"
+                place = link.removeprefix(IN_COLAB) if link.startswith(IN_COLAB) else link
+                assert (path.parent / place).exists(), f"{path.name}: {link}"
+
+
+def test_every_notebook_links_to_itself_in_colab():
+    for path in notebooks():
+        first = nbformat.read(path, as_version=4).cells[0].source
+        assert f"[Open in Colab]({IN_COLAB}{path.name})" in first, path.name
 
 
 # --- parameters -----------------------------------------------------------------------------------------------------
