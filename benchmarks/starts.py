@@ -11,42 +11,40 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 
 from datasets import Dataset
+from students import read
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from minirbt_helpers.course import Lesson
-from minirbt_helpers.models import find_architecture, take_layers
+from minirbt_helpers.models import find_architecture
 from minirbt_helpers.recipe import Recipe, load_recipe
 from minirbt_helpers.training import GROWTH, held_out, pretrain
-from minirbt_helpers.training.growing import depth_of, length_of, seedling, settings_of
+from minirbt_helpers.training.growing import depth_of, length_of, random_start, seedling, settings_of
 
 RESULTS = Path(__file__).parent / "results" / "starts.jsonl"
 ARCHITECTURE = find_architecture("RoBERTa-wwm-ext")
 PHASE = GROWTH[0]
+DEPTH = depth_of(PHASE, ARCHITECTURE)
 LOOKS = 6  # at held-out text, on the way
 
 
 def from_nothing(recipe: Recipe, blocks: Dataset, tokenizer: PreTrainedTokenizerBase) -> BertForMaskedLM:
     """BERT's random start, without dropout as the others."""
-    settings = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    whole = ARCHITECTURE.random_model(recipe.scale, len(tokenizer), recipe.seed, **settings)
-    return take_layers(whole, range(depth_of(PHASE, ARCHITECTURE)))
+    return random_start(recipe, ARCHITECTURE, tokenizer, DEPTH)
 
 
 def from_counts(recipe: Recipe, blocks: Dataset, tokenizer: PreTrainedTokenizerBase) -> BertForMaskedLM:
     """Embeddings and bias from counts, attention at random."""
     model = with_neighbours(recipe, blocks, tokenizer)
-    attention = from_nothing(recipe, blocks, tokenizer).bert.encoder.layer[0].attention
-    model.bert.encoder.layer[0].attention = deepcopy(attention)
+    model.bert.encoder.layer[0].attention = from_nothing(recipe, blocks, tokenizer).bert.encoder.layer[0].attention
     return model
 
 
 def with_neighbours(recipe: Recipe, blocks: Dataset, tokenizer: PreTrainedTokenizerBase) -> BertForMaskedLM:
     """As ``minirbt pretrain`` begins."""
-    return seedling(recipe, ARCHITECTURE, tokenizer, blocks, depth_of(PHASE, ARCHITECTURE))
+    return seedling(recipe, ARCHITECTURE, tokenizer, blocks, DEPTH)
 
 
 STARTS: dict[str, Callable[[Recipe, Dataset, PreTrainedTokenizerBase], BertForMaskedLM]] = {
@@ -72,8 +70,9 @@ def main() -> None:
             update={"steps": asked.steps, "evaluate_every": asked.steps // LOOKS, "checkpoint_every": asked.steps}
         )
         for name, start in STARTS.items():
-            key = {"start": name, "seed": seed, "steps": asked.steps, "tokens": tokens_per_step(settings) * asked.steps}
-            if any(row.items() >= key.items() for row in read()):
+            tokens = settings.batch_size * settings.length * asked.steps
+            key = {"start": name, "seed": seed, "steps": asked.steps, "tokens": tokens}
+            if any(row.items() >= key.items() for row in read(RESULTS)):
                 continue
             model = start(settings, blocks, lesson.tokenizer)
             with tempfile.TemporaryDirectory() as folder:
@@ -88,18 +87,6 @@ def main() -> None:
             print(json.dumps(row), flush=True)
             with open(RESULTS, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
-
-
-def tokens_per_step(recipe: Recipe) -> int:
-    """How many tokens a step reads."""
-    return recipe.batch_size * recipe.length
-
-
-def read() -> list[dict]:
-    """The rows that are there."""
-    if not RESULTS.is_file():
-        return []
-    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
 
 
 if __name__ == "__main__":

@@ -78,8 +78,7 @@ def test_links_between_notebooks_lead_somewhere():
     for path in notebooks():
         for cell in nbformat.read(path, as_version=4).cells:
             for link in re.findall(r"\]\(([^)#]+\.ipynb)\)", cell.source):
-                place = link.removeprefix(IN_COLAB) if link.startswith(IN_COLAB) else link
-                assert (path.parent / place).exists(), f"{path.name}: {link}"
+                assert (path.parent / link.removeprefix(IN_COLAB)).exists(), f"{path.name}: {link}"
 
 
 def test_every_notebook_links_to_itself_in_colab():

@@ -47,6 +47,7 @@ def test_embeddings_start_from_what_stands_beside_what():
     near = torch.nn.functional.cosine_similarity(words[:, None], words[None], dim=-1)
     assert near[5:10, 5:10].min() > 0.9 > 0 > near[5:10, 10:15].max()
     assert torch.equal(words[16:, :-8], before[16:, :-8])  # never read
+    assert not words[:, -8:].any()  # left to the positions
     chances = model.cls.predictions.bias.detach().softmax(0)
     assert chances[15] == pytest.approx(3000 / len(tokens), rel=0.01)
 

@@ -156,13 +156,20 @@ def settings_of(phase: Phase, recipe: Recipe) -> Recipe:
     )
 
 
+def random_start(
+    recipe: Recipe, architecture: Architecture, tokenizer: PreTrainedTokenizerBase, depth: int
+) -> BertForMaskedLM:
+    """A random model of few layers, without dropout."""
+    settings = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # no token is read often enough
+    whole = architecture.random_model(recipe.scale, len(tokenizer), recipe.seed, **settings)
+    return take_layers(whole, range(depth))
+
+
 def seedling(
     recipe: Recipe, architecture: Architecture, tokenizer: PreTrainedTokenizerBase, blocks: Dataset, depth: int
 ) -> BertForMaskedLM:
-    """A random model of few layers, without dropout, that knows which tokens stand near which."""
-    settings = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # no token is read often enough
-    whole = architecture.random_model(recipe.scale, len(tokenizer), recipe.seed, **settings)
-    model = take_layers(whole, range(depth))
+    """A new model of few layers, without dropout, that knows which tokens stand near which."""
+    model = random_start(recipe, architecture, tokenizer, depth)
     rows = blocks.with_format("numpy")[:COUNTED_BLOCKS]["input_ids"]
     start_from_counts(model, np.concatenate(list(rows)), ignored=tokenizer.all_special_ids, seed=recipe.seed)
     return model
