@@ -33,6 +33,7 @@ def rows_of(*runs: tuple) -> list[dict]:
         "attention_dropout": 0,
         "weights": "w",
         "data": "d",
+        "rest": "r",
         "rows": 9,
         "seconds": 1.0,
     }
@@ -63,6 +64,16 @@ def test_questions_are_judged_by_f1_and_keep_the_em_of_the_same_runs():
     ]
     (best,) = best_means(rows_of(*runs)).values()
     assert (best.epochs, best.mean("f1"), best.mean("em"), best.spread("f1")) == (3, 0.6, 0.1, 0)
+
+
+def test_no_mean_goes_over_two_models_or_two_sets_of_rows():
+    """A model trained anew, or a task whose rows changed, counts with its latest runs alone, however good the old."""
+    runs = rows_of(*(("student", "ocnli", 1e-4, 2, seed, {"accuracy": 0.9}) for seed in range(3)))
+    later = [row | {"accuracy": 0.5} for row in runs]
+    (retrained,) = best_means(runs + [row | {"weights": "new"} for row in later]).values()
+    assert retrained.scores["accuracy"] == (0.5, 0.5, 0.5)
+    other = [row | {"data": "new", "model": "teacher"} for row in later]
+    assert set(best_means(runs + other)) == {("teacher", "ocnli")}
 
 
 def test_tables_look_like_the_published_ones():
@@ -133,6 +144,20 @@ def test_other_weights_or_rows_make_another_run(contest):
     assert again == first  # a name is only a name
     more = contest | {"seeds": (0,), "recipe": contest["recipe"].model_copy(update={"task_rows": 9})}
     assert {row["data"] for row in sweep(**more)}.isdisjoint(row["data"] for row in first)
+    warmer = contest | {"seeds": (0,), "recipe": contest["recipe"].model_copy(update={"warmup": 0.5})}
+    assert {row["rest"] for row in sweep(**warmer)}.isdisjoint(row["rest"] for row in first)
+
+
+def test_a_teacher_trained_otherwise_makes_another_run(contest):
+    """A student is taught again where its teacher has other weights, epochs or a temperature: a name says little."""
+    one = contest | {"seeds": (0,), "teacher": "student"}
+    (first,) = sweep(**one)
+    assert sweep(**one) == [first]
+    trained_on = contest["models"] | {"student": contest["models"]["untrained"]}
+    hotter = contest["recipe"].model_copy(update={"temperature": 2.0})
+    for change in ({"models": trained_on}, {"epochs": (1, 2)}, {"recipe": hotter}):
+        assert first not in sweep(**one | change)
+    assert sweep(**one) == [first]
 
 
 def test_a_broken_task_stops_a_sweep_before_it_trains(contest, tmp_path):
@@ -153,10 +178,10 @@ def test_a_taught_sweep_stands_beside_the_plain_one(contest, tmp_path):
     assert [row["model"] for row in taught] == ["untrained"] and taught[0]["teacher"] == "student"
     rows = read_results(contest["file"])
     assert rows == [*plain, *taught]
-    assert {name for name, _ in best_means(rows)} == {"student", "untrained", "untrained, taught"}
+    assert {name for name, _ in best_means(rows)} == {"student", "untrained", "untrained, taught by student"}
     write_report(tmp_path / "report.md", rows, "data_samples/tasks", "student")
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "| untrained, taught |" in report and "processors" in report and "chnsenticorp 8 → 150" in report
+    assert "| untrained, taught by student |" in report and "processors" in report and "chnsenticorp 8 → 150" in report
 
 
 def test_the_majority_class_is_the_most_frequent_train_label(tmp_path):

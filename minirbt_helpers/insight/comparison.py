@@ -14,6 +14,7 @@ from ..errors import CourseError
 from ..lines import read_lines
 from ..models import ARCHITECTURES, Architecture, find_architecture
 from ..models.architectures import Scale
+from ..tasks.report import TAUGHT_BY
 from ..training.costs import operations
 from .published import SCORES
 from .speed import Rounds, Spread, Timings, seconds_of, speed_ups, time_models
@@ -240,7 +241,7 @@ def sizes_of(
 
     Args:
         names: as the file has them: one of the folders, an architecture, or ``"no pre-training"``, with or without
-            ``", taught"``.
+            ``", taught by …"``.
         folders: by name.
         student: the architecture of ``"no pre-training"``.
         scale: of the architectures.
@@ -248,7 +249,7 @@ def sizes_of(
     """
     sizes = {}
     for name in names:
-        plain = name.removesuffix(", taught")
+        plain = name.partition(TAUGHT_BY)[0]
         if plain in folders:
             sizes[name] = count_parameters(BertConfig.from_pretrained(folders[plain]))
         elif plain in ARCHITECTURES or plain == "no pre-training":

@@ -297,19 +297,54 @@ def rate_figure(
     """
     figure, axes = plt.subplots(figsize=(8, 3.8))
     for name, by_rate in curves.items():
-        colour = PALETTE[colours[name]]
-        rates = sorted(by_rate)
-        means = [sum(by_rate[rate]) / len(by_rate[rate]) for rate in rates]
-        axes.plot(rates, means, color=colour, linewidth=1.8, marker="_", label=name)
-        dots = [(rate, score) for rate in rates for score in by_rate[rate]]
-        axes.scatter(*zip(*dots, strict=True), s=26, color=colour, edgecolor="white", zorder=3)
-        axes.axvline(published[name], color=colour, linestyle=":", label=f"published for the full-size {name}")
+        _curve_with_seeds(axes, by_rate, PALETTE[colours[name]], name)
+        axes.axvline(
+            published[name], color=PALETTE[colours[name]], linestyle=":", label=f"published for the full-size {name}"
+        )
     if baseline is not None:
         axes.axhline(baseline, color="#444444", linestyle="--", linewidth=1.2, label="majority class")
     axes.set(xscale="log", xlabel="learning rate", ylabel="score on dev rows", ylim=(0, None), title=title)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
     return figure
+
+
+def epochs_figure(
+    curves: Mapping[str, Mapping[int, Sequence[float]]], baselines: Mapping[str, float | None], colour: str = "student"
+) -> Figure:
+    """Scores of one model against the epochs of fine-tuning, a panel per task, a dot per seed (notebook 05).
+
+    Args:
+        curves: per task, per number of epochs, the score (0 to 1) of every seed.
+        baselines: per task, the majority class, a dashed line; None: no line.
+        colour: a name of :data:`PALETTE`.
+    """
+    columns = min(4, len(curves))
+    rows = -(-len(curves) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(2.9 * columns + 0.8, 2.7 * rows + 0.3), squeeze=False)
+    panels = list(grid.flat)
+    for axes, (task, by_epochs) in zip(panels, curves.items(), strict=False):
+        _curve_with_seeds(axes, by_epochs, PALETTE[colour], task)
+        if baselines[task] is not None:
+            axes.axhline(baselines[task], color="#444444", linestyle="--", linewidth=1.2)
+        axes.set(xscale="log", title=task, xlabel="epochs")
+        axes.set_xticks(sorted(by_epochs), sorted(by_epochs))
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter("{x:.0%}")
+    for axes in panels[len(curves) :]:
+        axes.axis("off")
+    for row in grid:
+        row[0].set_ylabel("score on dev rows")
+    return figure
+
+
+def _curve_with_seeds(axes: Axes, scores: Mapping[float, Sequence[float]], colour: str, label: str) -> None:
+    """A line through the means over seeds, and a dot per seed."""
+    places = sorted(scores)
+    means = [sum(scores[place]) / len(scores[place]) for place in places]
+    axes.plot(places, means, color=colour, linewidth=1.8, marker="_", label=label)
+    dots = [(place, score) for place in places for score in scores[place]]
+    axes.scatter(*zip(*dots, strict=True), s=26, color=colour, edgecolor="white", zorder=3)
 
 
 def two_stage_figure(scale: Scale = "full") -> Figure:

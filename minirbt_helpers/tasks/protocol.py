@@ -43,9 +43,9 @@ def sweep(
 ) -> list[dict]:
     """Fine-tune every model on every task with every setting, and keep a JSON line per run.
 
-    A run that stands in the file already (same weights, rows and settings) is not repeated, so a sweep that was
-    stopped goes on where it was, and a larger one adds to a smaller one. All files of all tasks are read before
-    the first run.
+    A run that stands in the file already (same weights, rows and settings, and the same teacher trained alike) is
+    not repeated, so a sweep that was stopped goes on where it was, and a larger one adds to a smaller one. All files
+    of all tasks are read before the first run.
 
     Args:
         recipe: task folder, length, batch, rows.
@@ -78,12 +78,15 @@ def sweep(
         given = rates.get(name) if isinstance(rates, Mapping) else rates
         return given or (recipe.task_learning_rate or task.learning_rate(models[name][0].config.num_hidden_layers),)
 
+    def lesson(task: Task) -> dict:
+        return {"learning_rate": rates_of(teacher, task)[0], "epochs": max(epochs), "seed": recipe.seed}
+
     @cache  # trained when the first student asks for it
     def taught(task_name: str) -> Finetuned:
         task = next(one for one in tasks if one.name == task_name)
-        lesson = recipe.model_copy(update={"epochs": max(epochs)})
-        settings = {"learning_rate": rates_of(teacher, task)[0], "every_epoch": False, "progress": False}
-        return finetune(lesson, task, *models[teacher], **settings)
+        settings = lesson(task)
+        run = recipe.model_copy(update={"epochs": settings.pop("epochs")})
+        return finetune(run, task, *models[teacher], **settings, every_epoch=False, progress=False)
 
     trials = [
         (name, task, rate, count, seed)
@@ -101,6 +104,7 @@ def sweep(
         row |= {"seed": seed, "batch": recipe.task_batch_size, "length": recipe.task_length}
         row |= {"attention_dropout": recipe.task_attention_dropout}
         row |= {"weights": weights[name], "data": data[task.name]}
+        row |= {"rest": _rest(recipe, {"weights": weights[teacher]} | lesson(task) if teacher else None)}
         if _identity(row) not in done:
             begin = time.monotonic()
             settings = {"learning_rate": rate, "seed": seed, "every_epoch": False, "progress": False}
@@ -141,7 +145,7 @@ def read_results(file: str | Path) -> list[dict]:
 def _identity(row: Mapping[str, object]) -> tuple:
     """What makes a run this one and no other."""
     names = ("task", "teacher", "learning_rate", "epochs", "seed", "batch", "length", "attention_dropout")
-    names += ("weights", "data")
+    names += ("weights", "data", "rest")
     return tuple(row[name] for name in names)
 
 
@@ -168,6 +172,15 @@ def _digest(model: BertForMaskedLM) -> str:
     for name, weight in sorted(model.state_dict().items()):
         digest.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def _rest(recipe: Recipe, lesson: dict | None) -> str:
+    """A digest of what else a run depends on: fixed settings, and how its teacher was made and is listened to."""
+    names = ["warmup", "weight_decay"]
+    if lesson:
+        names += ["temperature", "temperature_squared", "kd_weight", "hard_label_weight"]
+    settings = json.dumps([{name: getattr(recipe, name) for name in names}, lesson], sort_keys=True)
+    return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
 
 def _rows_digest(recipe: Recipe, task: Task) -> str:

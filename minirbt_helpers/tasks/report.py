@@ -16,6 +16,7 @@ from .registry import TASKS, Task
 
 Place = tuple[str, str]  # model, task
 NOTHING = "–"
+TAUGHT_BY = ", taught by "  # between a student and who taught it on the task
 SMALL = "The models are a quarter as wide as the published ones: these are not the published table's numbers."
 
 
@@ -48,19 +49,32 @@ def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
     """For every model and task the setting with the best mean over seeds, by accuracy or F1.
 
     Of settings with fewer seeds than others none is chosen: one lucky seed is no better than the mean of three.
+    Where the rows of a task or the weights of a model changed between runs, the latest count: no mean goes over two
+    models, and no column over two sets of rows.
 
     Args:
-        rows: results of a sweep; a model that had a teacher on the task counts as another ("student, taught").
+        rows: results of a sweep; a model that had a teacher on the task counts as another ("student, taught by
+            teacher").
     """
-    settings: dict[tuple[str, str], dict[tuple, list[dict]]] = {}
+    rows = list(rows)
+    data = {row["task"]: row["data"] for row in rows}  # the latest
+    rows = [row for row in rows if row["data"] == data[row["task"]]]
+    weights = {(_name(row), row["task"]): (row["weights"], row["rest"]) for row in rows}
+    settings: dict[Place, dict[tuple, list[dict]]] = {}
     for row in rows:
-        name = row["model"] + (", taught" if row["teacher"] else "")
-        groups = settings.setdefault((name, row["task"]), {})
+        place = (_name(row), row["task"])
+        if (row["weights"], row["rest"]) != weights[place]:
+            continue
+        groups = settings.setdefault(place, {})
         groups.setdefault((row["learning_rate"], row["epochs"], row["batch"]), []).append(row)
     return {
         place: max((_mean(setting, runs, len(groups)) for setting, runs in groups.items()), key=_rank)
         for place, groups in settings.items()
     }
+
+
+def _name(row: Mapping[str, str]) -> str:
+    return row["model"] + (TAUGHT_BY + row["teacher"] if row["teacher"] else "")
 
 
 def _mean(setting: tuple, runs: list[dict], tried: int) -> Mean:
