@@ -210,7 +210,7 @@ def test_models_are_found_whatever_is_there(tmp_path):
     (tmp_path / "segmenter/config.json").write_text('{"nerual": false}')
     folders = insight.model_folders(tmp_path)
     assert list(folders) == ["teacher", "student"]
-    names = ["student, taught", "RBT4-H312", "no pre-training", "a stranger"]
+    names = ["student", "RBT4-H312", "no pre-training", "student, taught by teacher", "a stranger"]
     sizes = insight.sizes_of(names, folders, "MiniRBT-H256", "sample", 50)
     count = {name: ARCHITECTURES[name].count(scale="sample", vocabulary=50) for name in ("RBT4-H312", "MiniRBT-H256")}
     assert list(sizes) == names[:3]

@@ -14,7 +14,6 @@ from ..errors import CourseError
 from ..lines import read_lines
 from ..models import ARCHITECTURES, Architecture, find_architecture
 from ..models.architectures import Scale
-from ..tasks.report import TAUGHT_BY
 from ..training.costs import operations
 from .published import SCORES
 from .speed import Rounds, Spread, Timings, seconds_of, speed_ups, time_models
@@ -240,8 +239,7 @@ def sizes_of(
     """Parameters of the models of a results file; models that nothing is known of are left out.
 
     Args:
-        names: as the file has them: one of the folders, an architecture, or ``"no pre-training"``, with or without
-            ``", taught by …"``.
+        names: as the file has them: one of the folders, an architecture, or ``"no pre-training"``.
         folders: by name.
         student: the architecture of ``"no pre-training"``.
         scale: of the architectures.
@@ -249,11 +247,10 @@ def sizes_of(
     """
     sizes = {}
     for name in names:
-        plain = name.partition(TAUGHT_BY)[0]
-        if plain in folders:
-            sizes[name] = count_parameters(BertConfig.from_pretrained(folders[plain]))
-        elif plain in ARCHITECTURES or plain == "no pre-training":
-            architecture = find_architecture(plain if plain in ARCHITECTURES else student)
+        if name in folders:
+            sizes[name] = count_parameters(BertConfig.from_pretrained(folders[name]))
+        elif name in ARCHITECTURES or name == "no pre-training":
+            architecture = find_architecture(name if name in ARCHITECTURES else student)
             sizes[name] = architecture.count(scale=scale, vocabulary=vocabulary)
     return sizes
 

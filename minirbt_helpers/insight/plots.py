@@ -373,8 +373,9 @@ def paths_picture(
 ) -> Drawing:
     """The tokens' ways through the layers in two dimensions fitted on the teacher, the student's beside them.
 
-    The student's states go through the projection of their match into the teacher's space first; both panels
-    have one scale. [CLS] and [SEP] are left out.
+    Of every state the teacher's mean over the tokens is taken out of both models', since a step that all tokens share
+    would leave nothing else to be seen. The student's states go through the projection of their match into the
+    teacher's space first; both panels have one scale. [CLS] and [SEP] are left out.
 
     Args:
         teacher, student: both models' readings of one sentence.
@@ -385,8 +386,8 @@ def paths_picture(
     ours = torch.stack(
         [project(student.hidden[state, 1:-1]).double() for (_, state), project in zip(pairs, projections, strict=True)]
     ).detach()
-    centre = theirs.flatten(0, 1).mean(0)
-    _, values, axes = torch.linalg.svd(theirs.flatten(0, 1) - centre, full_matrices=False)
+    centre = theirs.mean(1, keepdim=True)  # [pairs, 1, width]
+    _, values, axes = torch.linalg.svd((theirs - centre).flatten(0, 1), full_matrices=False)
     flat = [((states - centre) @ axes[:2].T).numpy() for states in (theirs, ours)]  # [pairs, tokens, 2] each
     kept = float(values[:2].square().sum() / values.square().sum())
     lost = float((theirs - ours).square().sum() / (theirs - centre).square().sum())

@@ -16,7 +16,6 @@ from .registry import TASKS, Task
 
 Place = tuple[str, str]  # model, task
 NOTHING = "–"
-TAUGHT_BY = ", taught by "  # between a student and who taught it on the task
 SMALL = "The models are a quarter as wide as the published ones: these are not the published table's numbers."
 
 
@@ -74,7 +73,7 @@ def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
 
 
 def _name(row: Mapping[str, str]) -> str:
-    return row["model"] + (TAUGHT_BY + row["teacher"] if row["teacher"] else "")
+    return row["model"] + (f", taught by {row['teacher']}" if row["teacher"] else "")
 
 
 def _mean(setting: tuple, runs: list[dict], tried: int) -> Mean:

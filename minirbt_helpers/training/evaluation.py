@@ -1,5 +1,7 @@
 """How well a model fills in masked words of held-out text (notebooks 03 and 04)."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
@@ -64,6 +66,42 @@ def masked_positions(labels: Tensor) -> Tensor:
     return (labels.flatten() != IGNORED).nonzero().flatten()
 
 
+def held_out_questions(
+    blocks: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    unit: str = "word",
+    limit: int | None = HELD_OUT_BLOCKS,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Iterator[dict[str, Tensor]]:
+    """The batches that :func:`held_out` asks a model: every chosen token replaced by [MASK].
+
+    Args:
+        blocks: held-out blocks.
+        tokenizer: the model's.
+        unit: mask whole ``"word"``s or single ``"token"``s, 15% of the tokens.
+        limit: the first blocks only; None for all.
+        batch_size: blocks of a batch.
+        seed: of the choice of masked tokens; one seed means the same questions for every model.
+
+    Yields:
+        What :class:`WholeWordCollator` makes: ``input_ids``, ``labels`` (-100 where nothing is asked) and their
+        like, [batch, length].
+
+    Raises:
+        CourseError: no blocks.
+    """
+    collator = WholeWordCollator(tokenizer, unit, seed=seed)
+    rows = blocks[: min(limit or len(blocks), len(blocks))]
+    if not rows["input_ids"]:
+        raise CourseError("no held-out blocks", fix="give a held-out text with at least one non-blank line")
+    for start in range(0, len(rows["input_ids"]), batch_size):
+        batch = collator({name: column[start : start + batch_size] for name, column in rows.items()})
+        hidden = batch["input_ids"].masked_fill(batch["labels"] != IGNORED, collator.mask_id)
+        yield batch | {"input_ids": hidden}
+
+
 @torch.no_grad()
 def held_out(
     model: BertForMaskedLM,
@@ -96,16 +134,12 @@ def held_out(
     Raises:
         CourseError: no blocks.
     """
-    collator = WholeWordCollator(tokenizer, unit, seed=seed)
-    rows = blocks[: min(limit or len(blocks), len(blocks))]
-    if not rows["input_ids"]:
-        raise CourseError("no held-out blocks", fix="give a held-out text with at least one non-blank line")
     device = next(model.parameters()).device
     training = model.training
     model.eval()
     sums = torch.zeros(5, dtype=torch.float64)  # top1, top5, mlm, kd, masked
-    for start in range(0, len(rows["input_ids"]), batch_size):
-        batch = _questions(rows, slice(start, start + batch_size), collator)
+    asked = {"unit": unit, "limit": limit, "batch_size": batch_size, "seed": seed}
+    for batch in held_out_questions(blocks, tokenizer, **asked):
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         sums += _score(model, batch, teacher, temperature)
     model.train(training)
@@ -114,12 +148,6 @@ def held_out(
         raise CourseError("no token could be masked in the held-out blocks", fix="give a longer held-out text")
     result = {"top1": top1 / masked, "top5": top5 / masked, "mlm_loss": mlm / masked, "masked": int(masked)}
     return result | ({"kd_loss": kd / masked} if teacher is not None else {})
-
-
-def _questions(rows: dict, part: slice, collator: WholeWordCollator) -> dict[str, Tensor]:
-    batch = collator({name: column[part] for name, column in rows.items()})
-    asked = batch["labels"] != IGNORED
-    return batch | {"input_ids": batch["input_ids"].masked_fill(asked, collator.mask_id)}
 
 
 def _score(model: BertForMaskedLM, batch: dict, teacher: BertForMaskedLM | None, temperature: float) -> Tensor:
