@@ -327,7 +327,9 @@ def sweep(
     rate: Annotated[
         list[str] | None, typer.Option(help="learning rate to try, or model=rate; repeat; default: as published")
     ] = None,
-    try_epochs: Annotated[list[int] | None, typer.Option(help="epochs to try; repeat; default: 2, 3, 5, 10")] = None,
+    try_epochs: Annotated[
+        list[int] | None, typer.Option(min=1, help="epochs to try; repeat; default: 2, 3, 5, 10")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="seeds per setting")] = 3,
     taught_by: Annotated[str | None, typer.Option(help="the model that teaches the others on every task")] = None,
     reference: Annotated[str | None, typer.Option(help="the model the second table is relative to")] = None,
@@ -335,9 +337,15 @@ def sweep(
     """Fine-tune models on tasks by the published protocol; run it again to go on after an interruption."""
     from .tasks import read_results, write_report
     from .tasks import sweep as run
-    from .tasks.protocol import EPOCHS, TASKS
+    from .tasks.protocol import EPOCHS, TASKS, identity
 
     starts = dict(_named(one, "--model name=folder") for one in model)
+    if len(starts) < len(model):
+        raise CourseError("two models of one name", fix="each --model needs a name of its own")
+    if output.suffix == ".md":
+        raise CourseError("the tables go into the .md", where=output, fix="name the results ….jsonl")
+    if reference and reference not in {*starts, *(row["model"] for row in read_results(output))}:
+        raise CourseError(f"--reference {reference}: no such model", fix=f"one of {', '.join(starts)}")
     rates: dict[str, list[float]] = {}
     for one in rate or ():
         name, value = _named(one, "--rate model=1e-4") if "=" in one else ("", one)
@@ -348,7 +356,7 @@ def sweep(
         "epochs": try_epochs or EPOCHS,
         "seeds": range(recipe.seed, recipe.seed + seeds),
     }
-    run(
+    done = run(
         recipe,
         {name: _start(recipe, one) for name, one in starts.items()},
         output,
@@ -356,8 +364,9 @@ def sweep(
         teacher=taught_by,
         **chosen,
     )
-    rows = read_results(output)
-    write_report(output.with_suffix(".md"), rows, recipe.task_dir, reference, recipe.scale)
+    asked = {identity(row) for row in done}  # made now or long ago, they count as the latest
+    rows = [row for row in read_results(output) if identity(row) not in asked] + done
+    write_report(output.with_suffix(".md"), rows, reference, recipe.scale)
     print(output.with_suffix(".md").read_text(encoding="utf-8"))
 
 

@@ -1,7 +1,9 @@
 """Laws of the sweep: nothing is done twice, nothing finished is lost, the best mean is the best mean."""
 
+import copy
 import statistics
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -35,6 +37,8 @@ def rows_of(*runs: tuple) -> list[dict]:
         "data": "d",
         "rest": "r",
         "rows": 9,
+        "dev_rows": 9,
+        "majority": None,
         "seconds": 1.0,
     }
     return [dict(zip(names, run[:5], strict=True)) | same | run[5] for run in runs]
@@ -141,14 +145,105 @@ def test_a_sweep_goes_on_where_it_was_stopped(contest, monkeypatch):
 def test_other_weights_or_rows_make_another_run(contest):
     first = sweep(**contest | {"seeds": (0,), "models": {"student": contest["models"]["student"]}})
     again = sweep(**contest | {"seeds": (0,), "models": {"renamed": contest["models"]["student"]}})
-    assert again == first  # a name is only a name
+    assert again == [row | {"model": "renamed"} for row in first]  # a name is only a name
     more = contest | {"seeds": (0,), "recipe": contest["recipe"].model_copy(update={"task_rows": 9})}
     assert {row["data"] for row in sweep(**more)}.isdisjoint(row["data"] for row in first)
     warmer = contest | {"seeds": (0,), "recipe": contest["recipe"].model_copy(update={"warmup": 0.5})}
     assert {row["rest"] for row in sweep(**warmer)}.isdisjoint(row["rest"] for row in first)
 
 
-def test_a_teacher_trained_otherwise_makes_another_run(contest):
+@pytest.fixture
+def stubbed(monkeypatch):
+    """Counts the runs of a sweep in place of training."""
+    ran = []
+
+    def run(recipe, task, *arguments, **settings):
+        ran.append(recipe)
+        return SimpleNamespace(scores={"accuracy": 0.5}, rows=8)
+
+    monkeypatch.setattr(protocol, "finetune", run)
+    return ran
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rates": (2e-3,)},
+        {"epochs": (2,)},
+        {"seeds": (1,)},
+        {"recipe": {"task_batch_size": 4}},
+        {"recipe": {"task_length": 17}},
+        {"recipe": {"task_attention_dropout": 0.5}},
+        {"recipe": {"weight_decay": 0.5}},
+    ],
+)
+def test_every_setting_makes_another_run(contest, stubbed, change):
+    one = contest | {"seeds": (0,)}
+    sweep(**one)
+    before = len(stubbed)
+    if "recipe" in change:
+        change = {"recipe": one["recipe"].model_copy(update=change["recipe"])}
+    sweep(**one | change)
+    assert len(stubbed) == 2 * before
+    sweep(**one)
+    assert len(stubbed) == 2 * before
+
+
+def test_what_fine_tuning_takes_over_makes_the_run_and_nothing_else(contest, stubbed):
+    """Another MLM head is the same run; other heads of attention, or a tokenizer that reads otherwise, are not."""
+    model, tokenizer = contest["models"]["student"]
+    one = contest | {"seeds": (0,), "models": {"student": (model, tokenizer)}}
+    sweep(**one)
+    other_head, other_heads, other_words = copy.deepcopy(model), copy.deepcopy(model), copy.deepcopy(tokenizer)
+    other_head.cls.predictions.transform.dense.weight.data += 1
+    sweep(**one | {"models": {"student": (other_head, tokenizer)}})
+    assert len(stubbed) == 1
+    other_heads.config.num_attention_heads //= 2
+    sweep(**one | {"models": {"student": (other_heads, tokenizer)}})
+    other_words.backend_tokenizer.normalizer = None
+    sweep(**one | {"models": {"student": (model, other_words)}})
+    assert len(stubbed) == 3
+
+
+def test_settings_are_never_averaged():
+    runs = rows_of(*(("student", "ocnli", 1e-4, 2, seed, {"accuracy": 0.9}) for seed in range(3)))
+    longer = [row | {"length": 512, "accuracy": 0.5} for row in runs]
+    (best,) = best_means(runs + longer).values()
+    assert best.scores["accuracy"] == (0.9, 0.9, 0.9) and (best.length, best.tried) == (128, 2)
+
+
+@pytest.mark.parametrize("kept", [b"three years of notes", b'{"a": 1}', b"one\ntwo"])
+def test_a_file_of_something_else_is_left_alone(contest, stubbed, kept):
+    contest["file"].parent.mkdir()
+    contest["file"].write_bytes(kept)
+    with pytest.raises(CourseError, match=r"rows\.jsonl, line 1: not a result"):
+        sweep(**contest)
+    assert contest["file"].read_bytes() == kept and not stubbed
+
+
+def test_a_whole_row_without_its_line_end_is_kept(contest, stubbed):
+    rows = sweep(**contest)
+    content = contest["file"].read_bytes()
+    contest["file"].write_bytes(content[:-1])
+    assert sweep(**contest) == rows and contest["file"].read_bytes() == content and len(stubbed) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rates": (0.0,)}, "a learning rate of 0.0"),
+        ({"rates": (float("nan"),)}, "a learning rate of nan"),
+        ({"epochs": (0,)}, "epochs 0"),
+        ({"teacher": "nobody"}, "no model 'nobody'"),
+    ],
+)
+def test_a_sweep_that_cannot_end_does_not_begin(contest, stubbed, change, message):
+    with pytest.raises(CourseError, match=message):
+        sweep(**contest | change)
+    assert not stubbed and not contest["file"].exists()
+
+
+def test_a_teacher_trained_otherwise_makes_another_run(contest, stubbed):
     """A student is taught again where its teacher has other weights, epochs or a temperature: a name says little."""
     one = contest | {"seeds": (0,), "teacher": "student"}
     (first,) = sweep(**one)
@@ -179,7 +274,7 @@ def test_a_taught_sweep_stands_beside_the_plain_one(contest, tmp_path):
     rows = read_results(contest["file"])
     assert rows == [*plain, *taught]
     assert {name for name, _ in best_means(rows)} == {"student", "untrained", "untrained, taught by student"}
-    write_report(tmp_path / "report.md", rows, "data_samples/tasks", "student")
+    write_report(tmp_path / "report.md", rows, "student")
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| untrained, taught by student |" in report and "processors" in report and "chnsenticorp 8 → 150" in report
 

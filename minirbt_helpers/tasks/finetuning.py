@@ -57,7 +57,7 @@ def finetune(
             that does not fit.
     """
     task = task if isinstance(task, Task) else find_task(task)
-    _check(model, tokenizer, recipe)
+    check_fit(model, tokenizer, recipe)
     if teacher:
         _check_teacher(teacher, task, tokenizer)
     seed = recipe.seed if seed is None else seed
@@ -96,7 +96,8 @@ def finetune(
     )
 
 
-def _check(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> None:
+def check_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> None:
+    """Refuse a tokenizer that is not the model's, and texts longer than it has positions."""
     if len(tokenizer) > model.config.vocab_size:
         raise CourseError(
             f"the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}",

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
@@ -20,11 +20,14 @@ from ..lines import read_lines
 from ..recipe import Recipe
 from ..workspace import clear_disk_errors, progress_bar
 from .finetuned import Finetuned
-from .finetuning import finetune
+from .finetuning import check_fit, finetune
 from .registry import TASKS, Task, find_task
+from .report import majority
 
 EPOCHS = (2, 3, 5, 10)  # published
 SEEDS = (0, 1, 2)
+ROW = b'{"model": '  # how a row of a results file begins
+SHAPING = ("num_attention_heads", "hidden_act", "hidden_dropout_prob", "classifier_dropout", "layer_norm_eps")
 Models = Mapping[str, tuple[BertForMaskedLM, PreTrainedTokenizerBase]]
 Rates = Sequence[float] | Mapping[str, Sequence[float]]
 
@@ -59,20 +62,23 @@ def sweep(
         progress: show a progress bar over all runs.
 
     Returns:
-        The rows of this sweep, those found in the file among them.
+        The rows of this sweep, those found in the file among them, under the names given here.
 
     Raises:
-        CourseError: an unknown model or task, a task that cannot be read, a broken line in the file, or what
-            :func:`~minirbt_helpers.tasks.finetuning.finetune` raises; what was finished before stays in the file.
+        CourseError: an unknown model or task, a model or tokenizer that does not fit, a setting that is none, a task
+            that cannot be read, a file that holds something else or cannot be written, all before the first run;
+            or what :func:`~minirbt_helpers.tasks.finetuning.finetune` raises. What was finished stays in the file.
     """
     tasks = [task if isinstance(task, Task) else find_task(task) for task in tasks]
-    for name in [*([teacher] if teacher else []), *(rates if isinstance(rates, Mapping) else [])]:
-        if name not in models:
-            raise CourseError(f"no model {name!r} in this sweep", fix=f"one of {', '.join(models)}")
-    weights = {name: _digest(model) for name, (model, _) in models.items()}
-    data = {task.name: _rows_digest(recipe, task) for task in tasks}
-    done = {_identity(row): row for row in read_results(file)}
-    _drop_unfinished_line(Path(file))
+    _check(recipe, models, rates, epochs, teacher)
+    file = Path(file)
+    _mend_last_line(file)
+    done = {identity(row): row for row in read_results(file)}
+    weights = {name: _digest(*model) for name, model in models.items()}
+    data = {task.name: _read(recipe, task) for task in tasks}
+    with clear_disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        open(file, "ab").close()
 
     def rates_of(name: str, task: Task) -> Sequence[float]:
         given = rates.get(name) if isinstance(rates, Mapping) else rates
@@ -81,7 +87,7 @@ def sweep(
     def lesson(task: Task) -> dict:
         return {"learning_rate": rates_of(teacher, task)[0], "epochs": max(epochs), "seed": recipe.seed}
 
-    @cache  # trained when the first student asks for it
+    @lru_cache(maxsize=1)  # trained when the first student asks for it, and kept for its task's runs
     def taught(task_name: str) -> Finetuned:
         task = next(one for one in tasks if one.name == task_name)
         settings = lesson(task)
@@ -103,36 +109,52 @@ def sweep(
         row = {"model": name, "task": task.name, "teacher": teacher or "", "learning_rate": rate, "epochs": count}
         row |= {"seed": seed, "batch": recipe.task_batch_size, "length": recipe.task_length}
         row |= {"attention_dropout": recipe.task_attention_dropout}
-        row |= {"weights": weights[name], "data": data[task.name]}
+        row |= {"weights": weights[name], **data[task.name]}
         row |= {"rest": _rest(recipe, {"weights": weights[teacher]} | lesson(task) if teacher else None)}
-        if _identity(row) not in done:
+        if identity(row) not in done:
             begin = time.monotonic()
             settings = {"learning_rate": rate, "seed": seed, "every_epoch": False, "progress": False}
             run = recipe.model_copy(update={"epochs": count})
             result = finetune(run, task, *models[name], teacher=taught(task.name) if teacher else None, **settings)
             row |= result.scores | {"rows": result.rows, "seconds": round(time.monotonic() - begin, 1)}
             row |= {"finished": datetime.now(UTC).isoformat(timespec="seconds")}
-            _append(Path(file), row)
-            done[_identity(row)] = row
-        found.append(done[_identity(row)])
+            _append(file, row)
+            done[identity(row)] = row
+        found.append(done[identity(row)] | {"model": name, "teacher": teacher or ""})
     return found
+
+
+def _check(recipe: Recipe, models: Models, rates: Rates | None, epochs: Sequence[int], teacher: str | None) -> None:
+    for name in [*([teacher] if teacher else []), *(rates if isinstance(rates, Mapping) else [])]:
+        if name not in models:
+            raise CourseError(f"no model {name!r} in this sweep", fix=f"one of {', '.join(models)}")
+    if teacher and len(models) == 1:
+        raise CourseError(f"{teacher} has nobody to teach", fix="name a student, too")
+    for rate in [rate for some in rates.values() for rate in some] if isinstance(rates, Mapping) else rates or ():
+        if not 0 < rate < float("inf"):
+            raise CourseError(f"a learning rate of {rate}", fix="a number above 0, such as 1e-4")
+    if any(count < 1 for count in epochs):
+        raise CourseError(f"epochs {', '.join(map(str, epochs))}", fix="1 or more")
+    for name, (model, tokenizer) in models.items():
+        check_fit(model, tokenizer, recipe)
+        if teacher and tokenizer.get_vocab() != models[teacher][1].get_vocab():
+            raise CourseError(f"{teacher} and {name} have different vocabularies", fix="both must read the same tokens")
 
 
 def read_results(file: str | Path) -> list[dict]:
     """The rows of a sweep's file; none if there is no file yet, and none for a last line that was cut off.
 
     Raises:
-        CourseError: a line before the last that is no result (file and line named).
+        CourseError: another line that is no result (file and line named).
     """
     if not Path(file).exists():
         return []
     rows, lines = [], list(read_lines(file))
-    whole = Path(file).read_bytes().endswith(b"\n")
-    for number, line in enumerate(lines if whole else lines[:-1], 1):
+    if lines and _is_cut_off(lines[-1].encode()):
+        del lines[-1]
+    for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
-            _identity(row)
-            rows.append(row)
+            rows.append(_result(json.loads(line)))
         except (ValueError, KeyError, TypeError) as problem:
             raise CourseError(
                 f"not a result of a sweep ({type(problem).__name__}: {problem})",
@@ -142,35 +164,59 @@ def read_results(file: str | Path) -> list[dict]:
     return rows
 
 
-def _identity(row: Mapping[str, object]) -> tuple:
-    """What makes a run this one and no other."""
-    names = ("task", "teacher", "learning_rate", "epochs", "seed", "batch", "length", "attention_dropout")
+def _result(row: dict) -> dict:
+    """The row, if it has all that a table needs."""
+    identity(row)
+    also = ("model", "teacher", "rows", "dev_rows", "majority", "seconds", "finished")
+    for name in (*also, "accuracy" if "accuracy" in row else "f1"):
+        row[name]
+    return row
+
+
+def identity(row: Mapping[str, object]) -> tuple:
+    """What makes a run this one and no other: names of models do not, their weights do."""
+    names = ("task", "learning_rate", "epochs", "seed", "batch", "length", "attention_dropout")
     names += ("weights", "data", "rest")
     return tuple(row[name] for name in names)
 
 
 def _append(file: Path, row: dict) -> None:
-    with clear_disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(file, "ab") as stream:
-            stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+    with clear_disk_errors(file), open(file, "ab") as stream:
+        stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
-def _drop_unfinished_line(file: Path) -> None:
-    if file.exists():
-        content = file.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            with clear_disk_errors(file), open(file, "r+b") as stream:
-                stream.truncate(len(whole))
+def _is_cut_off(line: bytes) -> bool:
+    """Whether a line is the beginning of a row, and no more."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return line.startswith(ROW[: len(line)])
+    return False
 
 
-def _digest(model: BertForMaskedLM) -> str:
-    digest = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
+def _mend_last_line(file: Path) -> None:
+    """Take away a row that was cut off, or end one that lacks its line end; anything else is left alone."""
+    content = file.read_bytes() if file.exists() else b""
+    begin = content.rfind(b"\n") + 1
+    if begin == len(content):
+        return
+    with clear_disk_errors(file), open(file, "r+b") as stream:
+        if _is_cut_off(content[begin:]):
+            stream.truncate(begin)
+        elif content[begin:].startswith(ROW):
+            stream.seek(0, os.SEEK_END)
+            stream.write(b"\n")
+
+
+def _digest(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Of all that fine-tuning takes over: the encoder, how it computes, and what it reads (not the MLM head)."""
+    reading = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    settings = {name: getattr(model.config, name, None) for name in SHAPING}
+    digest = hashlib.sha256(json.dumps([settings, reading], sort_keys=True).encode())
+    for name, weight in sorted(model.bert.state_dict().items()):
+        digest.update(name.encode() + weight.detach().float().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
 
 
@@ -183,8 +229,10 @@ def _rest(recipe: Recipe, lesson: dict | None) -> str:
     return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
 
-def _rows_digest(recipe: Recipe, task: Task) -> str:
+def _read(recipe: Recipe, task: Task) -> dict:
+    """What a row of results says of the task's rows: a digest, how many are scored, and their majority class."""
     train, dev = (task.load(recipe.task_dir, split) for split in ("train", "dev"))
     used = train.select(range(min(len(train), recipe.task_rows or len(train))))
-    rows = json.dumps([used.to_list(), dev.to_list()], ensure_ascii=False)
-    return hashlib.sha256(rows.encode()).hexdigest()[:12]
+    rows = json.dumps([task.labels, used.to_list(), dev.to_list()], ensure_ascii=False)
+    digest = hashlib.sha256(rows.encode()).hexdigest()[:12]
+    return {"data": digest, "dev_rows": len(dev), "majority": majority(task, recipe.task_dir)}

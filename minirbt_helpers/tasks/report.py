@@ -15,6 +15,7 @@ from ..workspace import atomic_file, versions
 from .registry import TASKS, Task
 
 Place = tuple[str, str]  # model, task
+SETTING = ("learning_rate", "epochs", "batch", "length", "attention_dropout")
 NOTHING = "–"
 SMALL = "The models are a quarter as wide as the published ones: these are not the published table's numbers."
 
@@ -25,7 +26,7 @@ class Mean:
 
     Attributes:
         scores: per measure ("accuracy", or "f1" and "em"), the score of every seed, from 0 to 1.
-        learning_rate, epochs, batch: the setting.
+        learning_rate, epochs, batch, length, attention_dropout: the setting.
         tried: how many settings it was chosen from.
     """
 
@@ -33,6 +34,8 @@ class Mean:
     learning_rate: float
     epochs: int
     batch: int
+    length: int
+    attention_dropout: float
     tried: int
 
     def mean(self, measure: str) -> float:
@@ -65,7 +68,7 @@ def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
         if (row["weights"], row["rest"]) != weights[place]:
             continue
         groups = settings.setdefault(place, {})
-        groups.setdefault((row["learning_rate"], row["epochs"], row["batch"]), []).append(row)
+        groups.setdefault(tuple(row[name] for name in SETTING), []).append(row)
     return {
         place: max((_mean(setting, runs, len(groups)) for setting, runs in groups.items()), key=_rank)
         for place, groups in settings.items()
@@ -128,6 +131,8 @@ def _table(means: Mapping[Place, Mean], cell: Callable[[Mean, str, str], str]) -
 
 def as_markdown(table: Sequence[Mapping[str, str]]) -> str:
     """A table in Markdown."""
+    if not table:
+        return ""
     head = [f"| {' | '.join(table[0])} |", "|---" * len(table[0]) + "|"]
     return "\n".join([*head, *(f"| {' | '.join(row.values())} |" for row in table)])
 
@@ -141,26 +146,23 @@ def majority(task: Task, source: str | Path) -> float | None:
     return labels.count(favourite) / len(labels)
 
 
-def write_report(
-    file: str | Path, rows: Sequence[dict], source: str | Path, reference: str | None = None, scale: str = "sample"
-) -> None:
+def write_report(file: str | Path, rows: Sequence[dict], reference: str | None = None, scale: str = "sample") -> None:
     """Write the tables in Markdown, with the command, the dates, the machine and the rows they come from.
 
     Args:
         file: ``….md``.
-        rows: results of a sweep.
-        source: the task folder, for the sizes of dev splits and the majority class.
+        rows: results of a sweep, at least one.
         reference: the model that the second table is relative to; None: no second table.
         scale: of the models, named in the title.
     """
     means = best_means(rows)
-    tasks = [TASKS[name] for name in dict.fromkeys(row["task"] for row in rows) if name in TASKS]
-    trained = {row["task"]: row["rows"] for row in rows}
-    sizes = (f"{one.name} {trained[one.name]} → {len(one.load(source, 'dev'))}" for one in tasks)
-    shares = ((one.name, majority(one, source)) for one in tasks if one.layout)
+    latest = {row["task"]: row for row in rows}
+    sizes = (f"{name} {row['rows']} → {row['dev_rows']}" for name, row in latest.items())
+    shares = ((name, row["majority"]) for name, row in latest.items() if row["majority"] is not None)
     settings = [
         {"model": name, "task": task, "learning rate": f"{mean.learning_rate:g}", "epochs": str(mean.epochs)}
-        | {"batch": str(mean.batch), "settings tried": str(mean.tried), "seeds": str(len(_first(mean)))}
+        | {"batch": str(mean.batch), "length": str(mean.length), "attention dropout": f"{mean.attention_dropout:g}"}
+        | {"settings tried": str(mean.tried), "seeds": str(len(_first(mean)))}
         for (name, task), mean in means.items()
     ]
     dates = sorted(row["finished"] for row in rows)
