@@ -273,16 +273,19 @@ def finetune(
     """Fine-tune a model on a task and print its scores on the dev rows."""
     from .tasks import Finetuned, Layout, own_task
     from .tasks import finetune as run
+    from .tasks.finetuned import check_output
 
+    if output:
+        check_output(output)
     if bool(train) != bool(dev):
         raise CourseError("--train without --dev, or the other way round", fix="name both files")
     if train and dev:
         task = own_task(task, train, dev, Layout(text_column, pair_column, label_column) if text_column else None)
     teacher = Finetuned.load(taught_by) if taught_by else None
     result = run(recipe, task, *_start(recipe, model), teacher=teacher)
+    print(json.dumps(result.result(), ensure_ascii=False), flush=True)  # even if it cannot be saved
     if output:
         result.save(output)
-    print(json.dumps(result.result(), ensure_ascii=False))
 
 
 @app.command()

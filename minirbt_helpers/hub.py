@@ -49,6 +49,20 @@ def fetch_model(name_or_path: str | Path) -> Path:
     return folder
 
 
+def require_tokenizer(folder: Path) -> None:
+    """Make sure that a tokenizer lies beside a model: from nothing, transformers makes one that knows no word.
+
+    Raises:
+        CourseError: none there.
+    """
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        raise CourseError(
+            "no tokenizer beside the model",
+            where=folder,
+            fix="copy the vocab.txt or tokenizer.json that it was trained with there",
+        )
+
+
 def open_dataset(name: str, config: str | None, split: str, revision: str | None, *, streaming: bool = False):
     """A split of a hub's dataset, or of a folder that lies as one: ``datasets.load_dataset``, with clear errors.
 

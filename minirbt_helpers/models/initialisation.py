@@ -21,7 +21,7 @@ from transformers import logging as transformers_logging
 from transformers.models.bert.modeling_bert import BertAttention
 
 from ..errors import CourseError
-from ..hub import fetch_model
+from ..hub import fetch_model, require_tokenizer
 
 # Found by trying, at sample scale:
 NORM = 0.5  # length of a word's vector and of a position's when they start from counts
@@ -209,10 +209,7 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
         CourseError: no tokenizer there.
     """
     folder = fetch_model(name_or_path)
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):  # else one that knows no word
-        raise CourseError(
-            "no tokenizer beside the model", where=folder, fix="copy vocab.txt or tokenizer.json of its teacher there"
-        )
+    require_tokenizer(folder)
     return _quietly(BertTokenizer, folder)
 
 

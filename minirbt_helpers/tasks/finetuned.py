@@ -1,6 +1,7 @@
 """A fine-tuned model in use: predictions for texts, answers from passages, files to hand in (notebook 05)."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Self
 
 import torch
 from datasets import Dataset
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoTokenizer,
@@ -18,7 +20,8 @@ from transformers import (
 )
 
 from ..errors import CourseError
-from ..workspace import atomic_file, atomic_folder, write_json
+from ..hub import require_tokenizer
+from ..workspace import atomic_file, atomic_folder, existing_parent, write_json
 from .answering import Answer, best_answers, span_scores, windows
 from .registry import Task, task_from_json
 
@@ -162,7 +165,12 @@ class Finetuned:
                 stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
     def save(self, folder: str | Path) -> None:
-        """Write model, tokenizer, ``result.json`` and ``task.json``, whole or not at all; see :meth:`load`."""
+        """Write model, tokenizer, ``result.json`` and ``task.json``, whole or not at all; see :meth:`load`.
+
+        Raises:
+            CourseError: what :func:`check_output` says, or a full disk.
+        """
+        check_output(folder)
         with atomic_folder(folder) as new:
             self.model.save_pretrained(new)
             self.tokenizer.save_pretrained(new)
@@ -174,22 +182,31 @@ class Finetuned:
         """What :meth:`save` wrote.
 
         Raises:
-            CourseError: not such a folder.
+            CourseError: not such a folder, or one from which files or weights are missing.
         """
         folder = Path(folder)
         try:
             task = task_from_json(json.loads((folder / "task.json").read_text(encoding="utf-8")))
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            require_tokenizer(folder)
             kind = BertForSequenceClassification if task.layout else BertForQuestionAnswering
-            model, tokenizer = kind.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError, TypeError, KeyError) as problem:
+            model, found = kind.from_pretrained(folder, output_loading_info=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            del result["task"], result["scores"]
+            tuned = cls(model.eval(), tokenizer, task, tuple(result.pop("by_epoch")), **result)
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as problem:
             raise CourseError(
                 f"not a fine-tuned model ({type(problem).__name__}: {str(problem).splitlines()[0][:120]})",
                 where=folder,
                 fix="a folder that `minirbt finetune --output` wrote",
             ) from problem
-        del result["task"], result["scores"]
-        return cls(model, tokenizer, task, tuple(result.pop("by_epoch")), **result)
+        if missing := sorted(found["missing_keys"]):
+            raise CourseError(
+                f"weights are missing: {', '.join(missing[:3])}{' …' * (len(missing) > 3)}",
+                where=folder,
+                fix="fine-tune again: `minirbt finetune --output` writes them all",
+            )
+        return tuned
 
     def result(self) -> dict:
         """The figures as plain data."""
@@ -197,3 +214,23 @@ class Finetuned:
             "scores", "by_epoch", "learning_rate", "epochs", "seed", "rows", "length", "repaired", "skipped", "teacher",
         )  # fmt: skip
         return {"task": self.task.name, **{name: getattr(self, name) for name in names}}
+
+
+def check_output(folder: str | Path) -> None:
+    """Make sure that :meth:`Finetuned.save` can write a folder, and that nothing but an earlier output gives way.
+
+    Raises:
+        CourseError: a folder with other files, a file, or a place where one may not write.
+    """
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "task.json").is_file():
+        raise CourseError(
+            "other files stand in this folder, and they would be lost",
+            where=folder,
+            fix="name a new folder, an empty one, or an earlier output of `minirbt finetune`",
+        )
+    parent = existing_parent(folder.absolute().parent)
+    if folder.is_file() or not parent.is_dir():
+        raise CourseError("a part of the path is a file", where=folder, fix="name another output folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise CourseError("cannot write here", where=folder, fix="name an output folder you may write to")

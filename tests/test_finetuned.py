@@ -1,0 +1,98 @@
+"""Laws of a fine-tuned model's folder and of its predictions, without training."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from minirbt_helpers.__main__ import app
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.models import load_model
+from minirbt_helpers.tasks import TASKS, Finetuned, with_head
+
+STUDENT = "data_samples/models/student"
+
+
+def fresh(name: str, tokenizer) -> Finetuned:
+    """The shipped student under a fresh head: it guesses."""
+    torch.manual_seed(0)
+    task = TASKS[name]
+    model = with_head(load_model(STUDENT), task).eval()
+    return Finetuned(model, tokenizer, task, ({metric: 0.0 for metric in task.metrics},), 1e-4, 1, 0, 8, 64)
+
+
+def refusal(*arguments: object) -> CourseError:
+    """What the command line refuses with."""
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert isinstance(done.exception, CourseError), done.output
+    return done.exception
+
+
+# --- its folder -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["full", "full/notes.txt", "full/notes.txt/model"])
+def test_nothing_gives_way_but_an_earlier_output(tokenizer, tmp_path, place):
+    """The command looks before it loads anything: here it has no model to load."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(CourseError, match=place):
+        fresh("tnews", tokenizer).save(tmp_path / place)
+    assert place in str(refusal("finetune", "ocnli", "--model", "nowhere", "--output", tmp_path / place))
+    assert (tmp_path / "full" / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_an_earlier_output_and_an_empty_folder_give_way(tokenizer, tmp_path):
+    (tmp_path / "model").mkdir()
+    for name in ("tnews", "ocnli"):
+        fresh(name, tokenizer).save(tmp_path / "model")
+        assert Finetuned.load(tmp_path / "model").task.name == name
+
+
+def test_the_score_is_told_before_the_model_is_saved(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("minirbt_helpers.tasks.finetune", lambda *_, **__: fresh("tnews", tokenizer))
+    monkeypatch.setattr(Finetuned, "save", lambda *_: 1 / 0)
+    done = CliRunner().invoke(app, ["finetune", "tnews", "--model", STUDENT, "--output", str(tmp_path / "out")])
+    assert isinstance(done.exception, ZeroDivisionError) and json.loads(done.stdout)["task"] == "tnews"
+
+
+def without_tokenizer(folder: Path) -> None:
+    for file in folder.glob("*token*"):
+        file.unlink()
+
+
+def without_head(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not name.startswith("classifier")}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+
+
+def cut_short(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def without_rows(folder: Path) -> None:
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    del result["rows"]
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_tokenizer, "no tokenizer"),
+        (without_head, r"weights are missing: classifier\.bias"),
+        (cut_short, "not a fine-tuned model"),
+        (without_rows, "not a fine-tuned model.*rows"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(tokenizer, tmp_path, damage, message):
+    fresh("tnews", tokenizer).save(tmp_path / "model")
+    damage(tmp_path / "model")
+    with pytest.raises(CourseError, match=message) as caught:
+        Finetuned.load(tmp_path / "model")
+    assert str(tmp_path / "model") in caught.value.where and caught.value.fix
