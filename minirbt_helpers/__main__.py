@@ -277,6 +277,8 @@ def finetune(
 
     if output:
         check_output(output)
+    if (text_column or pair_column) and not train:
+        raise CourseError("--text-column and --pair-column are for your own rows", fix="name them: --train and --dev")
     if bool(train) != bool(dev):
         raise CourseError("--train without --dev, or the other way round", fix="name both files")
     if train and dev:

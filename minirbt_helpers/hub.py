@@ -90,7 +90,8 @@ def split_revision(name: str | Path) -> tuple[str, str | None]:
 
 def is_hub_id(name: str) -> bool:
     """Whether a name has the form ``owner/name``, and is no path."""
-    return name.count("/") == 1 and not name.startswith((".", "/", "~", "data_samples")) and not name.endswith("/")
+    ours = (".", "/", "~", "data/", "data_samples")  # paths; the last two are the scales' own folders
+    return name.count("/") == 1 and not name.startswith(ours) and not name.endswith("/")
 
 
 @contextmanager

@@ -88,6 +88,13 @@ def squad(context: str, *answers: dict) -> dict:
     return {"data": [{"title": "城市", "paragraphs": [{"id": "P", "context": context, "qas": [asked]}]}]}
 
 
+def asking(**fields: object) -> dict:
+    """A file with one question, some of its fields changed."""
+    content = squad("我在北京。", {"text": "北京", "answer_start": 2})
+    content["data"][0]["paragraphs"][0]["qas"][0] |= fields
+    return content
+
+
 def test_a_wrong_place_is_mended_and_a_missing_answer_kept_for_scoring(tmp_path):
     context = "北京在北方，上海在南方，北京更冷。"
     answers = [{"text": "北京", "answer_start": at} for at in (0, -1, 11, 12)]
@@ -101,6 +108,12 @@ def test_both_forms_of_cmrc_are_read_alike(tmp_path):
     first_form = [{"context_id": "P", "context_text": "我在北京。", "title": "城市", "qas": [asked]}]
     other = squad("我在北京。", {"text": "北京", "answer_start": 2})
     assert written(tmp_path, first_form) == written(tmp_path, other)
+
+
+def test_answers_may_be_two_lists_as_datasets_exports_them(tmp_path):
+    both = squad("我在北京。", {"text": "北京", "answer_start": 2}), squad("我在北京。")
+    both[1]["data"][0]["paragraphs"][0]["qas"][0]["answers"] = {"text": ["北京"], "answer_start": [2]}
+    assert written(tmp_path, both[0]) == written(tmp_path, both[1])
 
 
 def test_a_test_file_needs_no_answers(tmp_path):
@@ -127,6 +140,16 @@ def test_real_cmrc_has_the_known_two_hundred_wrong_places(shared):
         ({"data": [{"paragraphs": [{"id": "P7", "context": "天", "qas": [{"id": "Q"}]}]}]}, "question"),
         ({"data": ["text"]}, "passage text"),
         ({"data": [{"paragraphs": [{"id": "P7", "context": " ", "qas": []}]}]}, "passage P7: .*no text"),
+        ({"data": None}, r"questions\.json: no \"data\""),
+        (5, r"questions\.json: no \"data\""),
+        ({"data": [{"paragraphs": None}]}, 'article 1: "paragraphs" is no list'),
+        (asking(question=None), "passage P, question Q: .*no text: None"),
+        (asking(question=7), "passage P, question Q: .*no text: 7"),
+        (asking(answers="北京"), "passage P, question Q: .*no list of texts: '北京'"),
+        (asking(answers={"text": "北京", "answer_start": 2}), "passage P, question Q: .*no list of texts"),
+        (asking(answers=[{"text": None, "answer_start": 2}]), "passage P, question Q: .*no list of texts"),
+        (asking(answers=[{"text": "北京", "answer_start": "2"}]), "passage P, question Q: .*no number"),
+        (asking(answers={"text": ["北京"], "answer_start": []}), "passage P, question Q"),
     ],
 )
 def test_what_is_no_passage_is_named(tmp_path, content, message):

@@ -1,10 +1,12 @@
 """Laws of a fine-tuned model's folder and of its predictions, without training."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -96,3 +98,55 @@ def test_a_folder_that_is_not_whole_is_refused(tokenizer, tmp_path, damage, mess
     with pytest.raises(CourseError, match=message) as caught:
         Finetuned.load(tmp_path / "model")
     assert str(tmp_path / "model") in caught.value.where and caught.value.fix
+
+
+# --- what it predicts -----------------------------------------------------------------------------------------------
+
+
+def asked(*answers: list[str], ids: tuple[str, ...] = ("A", "B")) -> Dataset:
+    """Questions, each with its answers."""
+    rows = [{"text": texts, "answer_start": [0] * len(texts)} for texts in answers]
+    texts = {"question": ["谁？"] * len(rows), "context": ["小明住在北京。"] * len(rows)}
+    return Dataset.from_dict({"id": ids, **texts, "answers": rows})
+
+
+def test_two_questions_with_one_id_are_refused(tokenizer, tmp_path):
+    with pytest.raises(CourseError, match="two questions have the id 'A'"):
+        fresh("drcd", tokenizer).write_predictions(tmp_path / "out.json", asked(["小明"], ["小明"], ids=("A", "A")))
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_only_what_has_answers_throughout_is_scored(tokenizer):
+    tuned = fresh("drcd", tokenizer)
+    assert tuned.can_measure(asked(["小明"], ["小明"])) and not tuned.can_measure(asked(["小明"], []))
+
+
+def test_rows_without_agreement_are_predicted_and_do_not_count(tokenizer):
+    tuned = fresh("ocnli", tokenizer)
+    rows = {"text": ["一", "二"], "text_pair": ["三", "四"]}
+    (guess, other) = tuned.guess(Dataset.from_dict(rows))
+    labels = [tuned.task.labels.index(guess), tuned.task.labels.index(other)]
+    assert tuned.measure(Dataset.from_dict(rows | {"label": [labels[0], None]})) == {"accuracy": 1}
+    assert tuned.measure(Dataset.from_dict(rows | {"label": [None, (labels[1] + 1) % 3]})) == {"accuracy": 0}
+    assert not tuned.can_measure(Dataset.from_dict(rows | {"label": [None, None]}))
+
+
+@pytest.mark.parametrize("name", ["train.txt", "train.tsv", "train"])
+def test_a_table_s_predictions_are_a_table(tokenizer, tmp_path, name):
+    tuned = fresh("chnsenticorp", tokenizer)
+    tuned = replace(tuned, task=replace(tuned.task, files={"train": (name,)}))
+    tuned.write_predictions(tmp_path / "out", Dataset.from_dict({"text": ["很好"]}))
+    assert (tmp_path / "out").read_text(encoding="utf-8").startswith("index\tprediction\n0\t")
+
+
+def test_pairs_are_asked_for_where_the_task_reads_them(tokenizer):
+    with pytest.raises(CourseError, match="ocnli reads pairs"):
+        fresh("ocnli", tokenizer).predict(["一"])
+    with pytest.raises(CourseError, match="tnews reads single texts"):
+        fresh("tnews", tokenizer).predict(["一"], ["二"])
+    assert fresh("tnews", tokenizer).predict([]) == [] == fresh("ocnli", tokenizer).predict([], [])
+
+
+@pytest.mark.parametrize("option", ["--text-column", "--pair-column"])
+def test_columns_without_rows_of_your_own_are_refused(option):
+    assert "your own rows" in str(refusal("finetune", "ocnli", "--model", "nowhere", option, "text"))

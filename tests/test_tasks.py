@@ -13,6 +13,7 @@ from hub_server import serve
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import load_model, load_tokenizer
+from minirbt_helpers.recipe import SCALES
 from minirbt_helpers.tasks import TASKS, Finetuned, Layout, finetune, own_task, with_head
 
 
@@ -107,6 +108,25 @@ def test_a_test_file_needs_no_labels(tmp_path, name, file, content):
         TASKS[name].load(tmp_path, "dev")
 
 
+def test_rows_to_predict_are_all_there(tmp_path):
+    """Without a label, with an empty one or with that of no agreement: none is left out, so that places agree."""
+    row = '{"sentence1": "一", "sentence2": "二", "label": "%s"}\n'
+    (tmp_path / "rows.json").write_text(row % "-" + row % "neutral", encoding="utf-8")
+    assert TASKS["ocnli"].read(tmp_path / "rows.json", labelled=False)["label"] == [None, 1]
+    (tmp_path / "rows.tsv").write_text("label\ttext_a\n\t很好\n\t很差\n", encoding="utf-8")
+    assert TASKS["chnsenticorp"].read(tmp_path / "rows.tsv", labelled=False).column_names == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "kept"), [("7 8", [7, 8]), ('7 "a"', ["7", "a"]), ('"7" "a"', ["7", "a"]), ("7 null", None)]
+)
+def test_ids_are_of_one_kind_or_none(tmp_path, ids, kept):
+    lines = (f'{{"id": {one}, "sentence": "一"}}\n' for one in ids.split())
+    (tmp_path / "rows.json").write_text("".join(lines), encoding="utf-8")
+    rows = TASKS["tnews"].read(tmp_path / "rows.json", labelled=False)
+    assert rows["id"] == kept if kept else rows.column_names == ["text"]
+
+
 def test_rows_of_your_own_are_a_task_in_a_line(tmp_path):
     (tmp_path / "train.tsv").write_text("nr\tmood\treview\n1\tglad\t好\n2\tsad\t不好\n", encoding="utf-8")
     lines = [{"review": "一般", "mood": "sad"}, {"review": "很好", "mood": "glad"}]
@@ -120,6 +140,33 @@ def test_rows_of_your_own_are_a_task_in_a_line(tmp_path):
     (tmp_path / "one.tsv").write_text("mood\treview\nglad\t好\n", encoding="utf-8")
     with pytest.raises(CourseError, match="at least two"):
         own_task("moods", tmp_path / "one.tsv", tmp_path / "dev.jsonl", Layout("review", label="mood"))
+
+
+def moods(tmp_path, **files: str) -> dict:
+    for name, content in files.items():
+        (tmp_path / f"{name}.jsonl").write_text(content, encoding="utf-8")
+    return {name: tmp_path / f"{name}.jsonl" for name in files}
+
+
+def test_rows_of_your_own_have_labels_with_a_meaning_each(tmp_path):
+    line = '{"text": "好", "label": "%s"}\n'
+    good = line % "a" + line % "b"
+    layout = Layout("text")
+    for label in ("null", '""', '" "'):
+        files = moods(tmp_path, train=good + line.replace('"%s"', label), dev=good)
+        with pytest.raises(CourseError, match=r"train\.jsonl, line 3: no label"):
+            own_task("moods", **files, layout=layout)
+    files = moods(tmp_path, train=good, dev=good + line.replace('"%s"', "null"))
+    with pytest.raises(CourseError, match=r"dev\.jsonl, line 3: unknown label None"):
+        own_task("moods", **files, layout=layout).load("anywhere", "dev")
+    with pytest.raises(CourseError, match="two labels mean the same"):
+        own_task("moods", **files, layout=layout, answers={"a": "bad", "b": "bad"})
+    for split, option in (("train", "--train"), ("dev", "--dev")):
+        with pytest.raises(CourseError, match=rf"(?s)nowhere\.tsv: no such file.*{option}"):
+            own_task("moods", **files | {split: "nowhere.tsv"}, layout=layout)
+    (tmp_path / "table.tsv").write_text("text\tlabel\n好\ta\n", encoding="utf-8")
+    with pytest.raises(CourseError, match=r"(?s)table\.tsv, line 1: not JSON.*--text-column"):
+        own_task("moods", tmp_path / "table.tsv", tmp_path / "table.tsv").load("anywhere", "train")
 
 
 # --- the hub --------------------------------------------------------------------------------------------------------
@@ -163,6 +210,23 @@ def test_the_hubs_questions_are_mended_like_a_files(tmp_path):
     folder = published(tmp_path / "clue", "drcd", train=Dataset.from_dict(asked | answers))
     (row,) = replace(task, hub=replace(task.hub, name=folder)).load("hub", "train")
     assert row["answers"] == {"text": ["北京"], "answer_start": [2]} and row["repaired"] == 1
+
+
+@pytest.mark.parametrize(("gone", "message"), [("context", "KeyError: 'context'"), (None, "no text: None")])
+def test_the_hubs_questions_without_a_passage_are_named(tmp_path, monkeypatch, gone, message):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")  # it takes folders of one name for one
+    asked = {"id": ["Q"], "context": [None], "question": ["哪里？"], "answers": [{"text": ["北"], "answer_start": [0]}]}
+    rows = Dataset.from_dict({name: values for name, values in asked.items() if name != gone})
+    task = TASKS["drcd"]
+    folder = published(tmp_path / "clue", "drcd", train=rows)
+    with pytest.raises(CourseError, match=f"train row 0, question Q: .*{message}"):
+        replace(task, hub=replace(task.hub, name=folder)).load("hub", "train")
+
+
+def test_a_scale_s_own_folder_is_no_hub_s(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CourseError, match=r"(?s)no dev file for ocnli.*dev\.json there; it comes from"):
+        TASKS["ocnli"].load(SCALES["full"]["task_dir"], "dev")
 
 
 TASKS_OF_A_HUB = """

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from ..errors import CourseError
 from ..hub import require_tokenizer
 from ..workspace import atomic_file, atomic_folder, existing_parent, write_json
 from .answering import Answer, best_answers, span_scores, windows
+from .formats import JSON
 from .registry import Task, task_from_json
 
 Scores = dict[str, float]  # "accuracy", or "em" and "f1", from 0 to 1
@@ -70,10 +72,15 @@ class Finetuned:
         """Probability of every label for every text (for pairs: with ``pairs`` as second sentences).
 
         Raises:
-            CourseError: the task asks questions: see :meth:`answer`.
+            CourseError: the task asks questions (see :meth:`answer`), reads pairs and got none, or the other way round.
         """
         if not self.task.layout:
             raise CourseError(f"{self.task.name} has no labels", fix="answer(question, passage)")
+        if bool(self.task.layout.pair) != (pairs is not None):
+            wanted = "predict(texts, pairs)" if self.task.layout.pair else "predict(texts)"
+            raise CourseError(f"{self.task.name} reads {'pairs' if pairs is None else 'single texts'}", fix=wanted)
+        if not len(texts):
+            return []
         encoded = self.tokenizer(
             list(texts), list(pairs) if pairs is not None else None, truncation=True, max_length=self.length
         )
@@ -126,13 +133,13 @@ class Finetuned:
         return [one.text if one and (null_threshold is None or one.margin >= null_threshold) else "" for one in best]
 
     def can_measure(self, rows: Dataset) -> bool:
-        """Whether the rows have labels, or answers."""
+        """Whether the rows have labels, or every question answers."""
         if self.task.layout:
-            return "label" in rows.column_names
-        return any(answers["text"] for answers in rows["answers"])
+            return "label" in rows.column_names and any(label is not None for label in rows["label"])
+        return all(answers["text"] for answers in rows["answers"])
 
     def measure(self, rows: Dataset) -> Scores:
-        """The scores on other rows than the dev ones.
+        """The scores on other rows than the dev ones; rows whose label is None (OCNLI's ``-``) do not count.
 
         Raises:
             CourseError: rows without labels or answers: they can be predicted, but not scored.
@@ -142,8 +149,8 @@ class Finetuned:
         guesses = self.guess(rows)
         if not self.task.layout:
             return span_scores(guesses, rows)
-        right = sum(self.task.labels[truth] == guess for truth, guess in zip(rows["label"], guesses, strict=True))
-        return {"accuracy": right / len(rows)}
+        pairs = [(truth, guess) for truth, guess in zip(rows["label"], guesses, strict=True) if truth is not None]
+        return {"accuracy": sum(self.task.labels[truth] == guess for truth, guess in pairs) / len(pairs)}
 
     def write_predictions(self, file: str | Path, rows: Dataset, null_threshold: float | None = None) -> None:
         """Write predictions as the task's publisher wants them handed in.
@@ -151,18 +158,23 @@ class Finetuned:
         Questions (CMRC 2018, DRCD): one JSON object, id to answer. CLUE's tasks (OCNLI, TNEWS) and every task
         whose files are JSON: a line ``{"id": …, "label": …}`` a row. The others: a TSV with ``index`` and
         ``prediction``.
+
+        Raises:
+            CourseError: two questions with one id, or the file cannot be written.
         """
-        guesses = self.guess(rows, null_threshold)
-        numbers = rows["id"] if "id" in rows.column_names else range(len(rows))
-        pairs = list(zip(numbers, guesses, strict=True))
+        numbers = list(rows["id"] if "id" in rows.column_names else range(len(rows)))
+        if not self.task.layout and len(set(numbers)) < len(numbers):
+            (twice, _), *_ = Counter(numbers).most_common(1)
+            raise CourseError(f"two questions have the id {twice!r}", fix="give every question an id of its own")
+        pairs = list(zip(numbers, self.guess(rows, null_threshold), strict=True))
         with atomic_file(file) as stream:
             if not self.task.layout:
                 json.dump(dict(pairs), stream, ensure_ascii=False, indent=1)
-            elif self.task.files["train"][0].endswith(".tsv"):
-                stream.write("index\tprediction\n" + "".join(f"{number}\t{guess}\n" for number, guess in pairs))
-            else:
+            elif Path(self.task.files["train"][0]).suffix in JSON:
                 lines = ({"id": number, "label": guess} for number, guess in pairs)
                 stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            else:
+                stream.write("index\tprediction\n" + "".join(f"{number}\t{guess}\n" for number, guess in pairs))
 
     def save(self, folder: str | Path) -> None:
         """Write model, tokenizer, ``result.json`` and ``task.json``, whole or not at all; see :meth:`load`.

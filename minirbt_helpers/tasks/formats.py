@@ -15,6 +15,7 @@ from ..lines import read_lines
 
 Labels = tuple[str, ...]  # as the files spell them, in the order of their indices
 Row = dict[str, object]
+JSON = (".json", ".jsonl")  # how the names of files of JSON lines end; all others are TSV
 Numbered = Iterator[tuple[int, dict[str, object]]]  # line number and fields
 
 
@@ -40,10 +41,11 @@ class Layout:
         Args:
             file: UTF-8.
             labels: the labels that may stand there.
-            labelled: False: a file without labels is welcome, too (a test file).
+            labelled: False: a file without labels is welcome, too (a test file), and no row is left out.
 
         Yields:
-            ``text``, for pairs ``text_pair``, and, where the file has it, ``label`` (an index).
+            ``text``, for pairs ``text_pair``, and, where the file has it, ``label`` (an index; None where it is the
+            skipped one).
 
         Raises:
             CourseError: a missing column, a broken row, an empty text or an unknown label (file and line).
@@ -60,21 +62,30 @@ class Layout:
             for ours, theirs in (("text", self.text), ("text_pair", self.pair)):
                 if theirs:
                     row[ours] = _text(fields, theirs, where)
-            if labelled or fields.get(self.label) is not None:
+            if labelled or fields.get(self.label) not in (None, ""):
                 label = _field(fields, self.label, where)
-                if label == self.skipped:
+                skipped = self.skipped is not None and label == self.skipped
+                if skipped and labelled:
                     continue
-                row["label"] = _label(label, labels, where)
+                row["label"] = None if skipped else _label(label, labels, where)
             yield row
 
     def labels(self, file: Path) -> Labels:
-        """Every label that stands in a file, in alphabetical order."""
-        places = ((f"{file}, line {number}", fields) for number, fields in self._lines(file, labelled=True))
-        found = {_spelled(_field(fields, self.label, where)) for where, fields in places}
+        """Every label that stands in a file, in alphabetical order.
+
+        Raises:
+            CourseError: as :meth:`read`, and a row without one (file and line).
+        """
+        found = set()
+        for number, fields in self._lines(file, labelled=True):
+            label = _field(fields, self.label, where := f"{file}, line {number}")
+            if label is None or not str(label).strip():
+                raise CourseError(f"no label: {label!r}", where=where, fix=f"a {self.label}, or leave the row out")
+            found.add(_spelled(label))
         return tuple(sorted(found - {self.skipped}))
 
     def _lines(self, file: Path, labelled: bool) -> Numbered:
-        if file.suffix in (".json", ".jsonl"):
+        if file.suffix in JSON:
             return _objects(file)
         needed = [name for name in (self.text, self.pair) if name]
         return _table(file, self.columns, needed, self.label if labelled else None)
@@ -84,7 +95,8 @@ def read_questions(file: Path, *, labelled: bool = True) -> Iterator[Row]:
     """Questions of CMRC 2018 or DRCD, one row each.
 
     Both of CMRC's forms are read: the SQuAD-like one, which is DRCD's too, and the first one
-    (``context_text``, ``query_text``, answers without places).
+    (``context_text``, ``query_text``, answers without places). ``answers`` may also be the two lists in which the
+    library datasets keeps them.
 
     Args:
         file: UTF-8 JSON.
@@ -97,51 +109,95 @@ def read_questions(file: Path, *, labelled: bool = True) -> Iterator[Row]:
         cannot be learned as a span, but it is scored, as by the official script.
 
     Raises:
-        CourseError: not JSON, a field is missing (the passage is named), or a passage without text.
+        CourseError: not JSON, a field that is missing or of another kind (passage and question are named), or a
+            passage or question without text.
     """
-    for passage in _passages(file):
+    for number, passage in enumerate(_passages(file), 1):
         first_form = isinstance(passage, dict) and "context_text" in passage
         names = ("query_id", "query_text") if first_form else ("id", "question")
+        where = place = f"{file}, passage {_name(passage, 'id', 'context_id') or number}"
         try:
-            context = passage["context_text" if first_form else "context"]
-            if not isinstance(context, str) or not context.strip():
-                raise ValueError("no text")
-            for one in passage["qas"]:
+            context = _words(passage["context_text" if first_form else "context"])
+            for count, one in enumerate(passage["qas"], 1):
+                place = f"{where}, question {_name(one, names[0]) or count}"
                 answers = one["answers"] if labelled else one.get("answers") or []
                 name, question = (one[key] for key in names)
-                texts = [answer["text"] if isinstance(answer, dict) else answer for answer in answers]
-                said = [answer["answer_start"] if isinstance(answer, dict) else None for answer in answers]
-                yield question_row(name, context, question, texts, said)
+                yield question_row(name, context, question, answers)
         except (KeyError, TypeError, AttributeError, ValueError) as problem:
-            name = passage.get("id") or passage.get("context_id") if isinstance(passage, dict) else passage
             raise CourseError(
                 f"not a passage with questions ({type(problem).__name__}: {problem})",
-                where=f"{file}, passage {str(name)[:40]}",
+                where=place,
                 fix='"context" and "qas", each with "id", "question" and "answers"',
             ) from None
 
 
-def question_row(name: object, context: str, question: str, texts: list[str], said: list[int | None]) -> Row:
-    """A question as a row, every answer at its place in the passage (see :func:`read_questions`)."""
+def _name(content: object, *names: str) -> str:
+    """What a passage or question is called, for errors; what is none stands for itself."""
+    found = next(filter(None, map(content.get, names)), "") if isinstance(content, dict) else content
+    return str(found)[:40]
+
+
+def question_row(name: object, context: object, question: object, answers: object) -> Row:
+    """A question as a row, every answer at its place in the passage (see :func:`read_questions`).
+
+    Args:
+        name: the question's id.
+        context, question: the texts.
+        answers: a list of texts or of objects with ``text`` and ``answer_start``; or one object with both as lists.
+
+    Raises:
+        KeyError, TypeError, ValueError: of another form, or no text.
+    """
+    context, question = _words(context), _words(question)
+    texts, said = _answers(answers)
     found = [_place(context, text, start) for text, start in zip(texts, said, strict=True)]
     repaired = sum(now >= 0 and then is not None and now != then for now, then in zip(found, said, strict=True))
-    answers = {"text": list(texts), "answer_start": found}
+    answers = {"text": texts, "answer_start": found}
     return {"id": str(name), "context": context, "question": question, "answers": answers, "repaired": repaired}
+
+
+def _words(text: object) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"no text: {text!r}")
+    return text
+
+
+def _answers(answers: object) -> tuple[list[str], list[int | None]]:
+    """Texts, and where they are said to stand; see :func:`question_row`."""
+    if isinstance(answers, dict):
+        texts, said = answers["text"], answers["answer_start"]
+    elif isinstance(answers, list):
+        texts = [answer["text"] if isinstance(answer, dict) else answer for answer in answers]
+        said = [answer["answer_start"] if isinstance(answer, dict) else None for answer in answers]
+    else:
+        texts, said = answers, None
+    if not (isinstance(texts, list) and isinstance(said, list) and all(isinstance(text, str) for text in texts)):
+        raise TypeError(f"the answers are no list of texts: {answers!r}"[:120])
+    if not all(start is None or isinstance(start, int) for start in said):
+        raise TypeError(f"an answer_start is no number: {said!r}"[:120])
+    return texts, said
 
 
 def _passages(file: Path) -> Iterator[dict]:
     text = "\n".join(read_lines(file))
     try:
         content = json.loads(text)
-        articles = content["data"] if isinstance(content, dict) else content
     except ValueError as problem:
         raise CourseError(
-            f"not JSON ({problem})", where=f"{file}, line {getattr(problem, 'lineno', 1)}", fix="download it again"
+            f"not JSON ({problem})",
+            where=f"{file}, line {getattr(problem, 'lineno', 1)}",
+            fix="download it again; or, if these are rows with labels, name their column with --text-column",
         ) from None
-    except KeyError:
-        raise CourseError('no "data" in the file', where=file, fix="a file of CMRC 2018 or DRCD") from None
-    for article in articles:
-        yield from article["paragraphs"] if isinstance(article, dict) and "paragraphs" in article else [article]
+    articles = content.get("data") if isinstance(content, dict) else content
+    if not isinstance(articles, list):
+        raise CourseError(
+            'no "data" with a list in the file', where=file, fix="a file in the form of CMRC 2018 or DRCD"
+        )
+    for number, article in enumerate(articles, 1):
+        passages = article["paragraphs"] if isinstance(article, dict) and "paragraphs" in article else [article]
+        if not isinstance(passages, list):
+            raise CourseError('"paragraphs" is no list', where=f"{file}, article {number}", fix="a list of passages")
+        yield from passages
 
 
 def _place(context: str, text: str, start: int | None) -> int:

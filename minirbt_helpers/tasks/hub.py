@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from datasets import ClassLabel, Dataset
 
+from ..errors import CourseError
 from ..hub import open_dataset
 from .formats import Labels, Layout, Row, question_row
 
@@ -46,9 +47,15 @@ def read_hub(hub: Hub, split: str, layout: Layout | None, labels: Labels) -> Ite
     """
     table = open_dataset(hub.name, hub.config, SPLITS[split], hub.revision)
     if layout is None:
-        for row in table:
-            answers = row.get("answers") or {"text": [], "answer_start": []}
-            yield question_row(row["id"], row["context"], row["question"], answers["text"], answers["answer_start"])
+        for number, row in enumerate(table):
+            try:
+                yield question_row(row["id"], row["context"], row["question"], row.get("answers") or [])
+            except (KeyError, TypeError, ValueError) as problem:
+                raise CourseError(
+                    f"not a question ({type(problem).__name__}: {problem})",
+                    where=f"{hub}, {split} row {number}, question {row.get('id')}",
+                    fix="id, context, question and answers, as in CMRC 2018",
+                ) from None
         return
     names = {name: hub.columns.get(name, name) for name in (layout.text, layout.pair, layout.label) if name}
     theirs = replace(layout, text=names[layout.text], pair=names.get(layout.pair), label=names[layout.label])

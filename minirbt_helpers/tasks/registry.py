@@ -8,6 +8,7 @@ from typing import Literal
 from datasets import Dataset
 
 from ..errors import CourseError
+from ..hub import is_hub_id
 from ..workspace import resolve
 from .formats import Labels, Layout, read_questions
 from .hub import Hub, read_hub
@@ -115,17 +116,23 @@ class Task:
             if not self.hub:
                 raise CourseError(f"{self.name} is on no hub that we know", fix="give a folder")
             return replace(self.hub, revision=revision or self.hub.revision)
-        if self.hub and name.count("/") == 1 and name[0] not in "./~" and not resolve(source).exists():
+        if self.hub and is_hub_id(name) and not resolve(source).exists():
             return replace(self.hub, name=name, revision=revision or None)
         return None
 
 
 def _dataset(rows, where: str) -> Dataset:
+    """Rows as a table: labels and ids where every row has one, ids as texts unless all are whole numbers."""
     rows = list(rows)
     if not rows:
         raise CourseError("no rows in it", where=where, fix="one example a line, or passages with questions")
     if not all("label" in row for row in rows):  # a test file: to predict, not to score
         rows = [{name: value for name, value in row.items() if name != "label"} for row in rows]
+    ids = [row.get("id") for row in rows]
+    if any(one is None for one in ids):
+        rows = [{name: value for name, value in row.items() if name != "id"} for row in rows]
+    elif not all(type(one) is int for one in ids):
+        rows = [row | {"id": str(one)} for row, one in zip(rows, ids, strict=True)]
     return Dataset.from_list(rows)
 
 
@@ -148,13 +155,19 @@ def own_task(
         answers: the labels and what they mean; None: those of the train file.
 
     Raises:
-        CourseError: the train file cannot be read, or names fewer than two labels.
+        CourseError: a file is missing, the train file cannot be read or has a row without label, fewer than two
+            labels, or two that mean the same.
     """
+    for option, file in (("--train", train), ("--dev", dev)):
+        if not Path(file).is_file():
+            raise CourseError("no such file", where=file, fix=f"check the path ({option})")
     files = {"train": (str(Path(train).absolute()),), "dev": (str(Path(dev).absolute()),)}
     if layout and answers is None:
         answers = {label: label for label in layout.labels(Path(train))}
         if len(answers) < 2:
             raise CourseError(f"labels {list(answers)}", where=train, fix="a task needs at least two")
+    if answers and len(set(answers.values())) < len(answers):
+        raise CourseError(f"two labels mean the same: {dict(answers)}", fix="give every label a meaning of its own")
     return Task(name, "your own task", files, layout, answers=answers or {})
 
 
