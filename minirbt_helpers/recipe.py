@@ -86,9 +86,11 @@ class Recipe(BaseModel):
     epochs: int = Field(ge=1, description="fine-tuning epochs")
     task_batch_size: int = Field(default=32, ge=1, description="fine-tuning batch")
     task_length: int = Field(default=128, ge=8, description="most tokens of a fine-tuning example")
-    task_learning_rate: float | None = Field(default=None, description="None: the published one for the model's size")
+    task_learning_rate: float | None = Field(
+        default=None, gt=0, description="None: the published one for the model's size"
+    )
     task_attention_dropout: float = Field(default=0.1, ge=0, lt=1, description="dropout inside fine-tuning's attention")
-    task_rows: int | None = Field(default=None, description="train on the first rows only; None: on all")
+    task_rows: int | None = Field(default=None, ge=1, description="train on the first rows only; None: on all")
 
 
 SCALES: dict[str, dict] = {

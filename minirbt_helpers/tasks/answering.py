@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from ..workspace import quiet_datasets
 from .metrics import exact_match, f1_score
 
+Logits = np.ndarray | Sequence[np.ndarray | Tensor]
 LONGEST = 64  # most tokens of an answer
 CANDIDATES = 20  # spans kept of every window
 SHORTEST_WINDOW = 16  # tokens: a question, its passage and their overlap need some room
@@ -42,7 +43,7 @@ class Answer:
 def windows(rows: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
     """Cut every question with its passage into windows of at most ``length`` tokens.
 
-    Neighbouring windows overlap by a quarter of the length. A question longer than half of it is cut.
+    Neighbouring windows overlap by a quarter of the length. A question of more tokens than half of it is cut.
 
     Args:
         rows: questions, as :func:`~minirbt_helpers.tasks.formats.read_questions` yields them.
@@ -57,9 +58,8 @@ def windows(rows: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> D
     """
 
     def cut(batch: dict, numbers: list[int]) -> dict:
-        questions = [question[: length // 2] for question in batch["question"]]
         encoded = tokenizer(
-            questions,
+            _cut_questions(batch["question"], tokenizer, length // 2),
             batch["context"],
             truncation="only_second",
             max_length=length,
@@ -83,24 +83,44 @@ def windows(rows: Dataset, tokenizer: PreTrainedTokenizerBase, length: int) -> D
         return rows.map(cut, batched=True, with_indices=True, remove_columns=rows.column_names)
 
 
+def _cut_questions(questions: list[str], tokenizer: PreTrainedTokenizerBase, limit: int) -> list[str]:
+    """Questions without the characters of their tokens beyond a limit."""
+    settings = {"add_special_tokens": False, "return_offsets_mapping": True}
+    places = tokenizer(questions, truncation=True, max_length=limit + 1, **settings)["offset_mapping"]
+    return [
+        question[: tokens[limit][0]] if len(tokens) > limit else question
+        for question, tokens in zip(questions, places, strict=True)
+    ]
+
+
 def token_span(offsets: Sequence[tuple[int, int]], answers: dict[str, list]) -> tuple[int, int]:
-    """First and last token of an answer in a window; (0, 0) where it has no place there."""
-    placed = [(start, start + len(text)) for text, start in zip(*answers.values(), strict=True) if start >= 0]
-    if not placed:
+    """First and last token of an answer in a window; (0, 0) where it has no place there.
+
+    Args:
+        offsets: of every token, as :func:`windows` gives them.
+        answers: ``text`` and ``answer_start``, two lists; blanks at an answer's ends have no token, and do not count.
+    """
+    placed = (
+        (start + len(text) - len(text.lstrip()), start + len(text.rstrip()))
+        for text, start in zip(answers["text"], answers["answer_start"], strict=True)
+        if start >= 0 and text.strip()
+    )
+    begin, end = next(placed, (0, 0))
+    if begin == end:
         return 0, 0
-    begin, end = placed[0]
     inside = [place for place, (first, last) in enumerate(offsets) if first >= 0 and first < end and last > begin]
     whole = inside and offsets[inside[0]][0] <= begin and offsets[inside[-1]][1] >= end
     return (inside[0], inside[-1]) if whole else (0, 0)
 
 
 def best_answers(
-    start_logits: np.ndarray, end_logits: np.ndarray, cut: Dataset, passages: Sequence[str], top: int = 1
+    start_logits: Logits, end_logits: Logits, cut: Dataset, passages: Sequence[str], top: int = 1
 ) -> list[list[Answer]]:
     """The best spans of every question, over all its windows.
 
     Args:
-        start_logits, end_logits: [windows, tokens], padded on the right with anything.
+        start_logits, end_logits: [windows, tokens], padded on the right with anything; or for every window an array
+            or tensor [tokens], of whatever length.
         cut: the windows, as :func:`windows` makes them.
         passages: of every question.
         top: how many spans.

@@ -6,7 +6,7 @@ Needs the extra ``deploy`` (onnx, onnxscript, onnxruntime).
 import contextlib
 import io
 import logging
-import shutil
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -91,13 +91,19 @@ def quantize_onnx(source: str | Path, target: str | Path) -> Path:
     Every matrix gets one scale for each of its columns, the embeddings one in all.
 
     Raises:
-        CourseError: the extra is not installed, or a file cannot be read or written.
+        CourseError: the extra is not installed, the source is no ONNX model, or the target cannot be written.
     """
     quantization = _deploy("onnxruntime.quantization")
     if not Path(source).is_file():
         raise CourseError("no such file", where=source, fix="export_onnx(model, file)")
     with _written(target) as new, _quiet():
-        quantization.quantize_dynamic(source, new, weight_type=quantization.QuantType.QInt8, per_channel=True)
+        try:
+            quantization.quantize_dynamic(source, new, weight_type=quantization.QuantType.QInt8, per_channel=True)
+        except OSError:
+            raise
+        except Exception as problem:  # those of onnx, protobuf and onnxruntime share no base but this
+            text = (str(problem).splitlines() or [type(problem).__name__])[0][:160]
+            raise CourseError(f"not a model that can be quantised ({text})", where=source, fix="export_onnx") from None
     return Path(target)
 
 
@@ -111,20 +117,23 @@ def _deploy(module: str) -> ModuleType:
 
 @contextmanager
 def _written(file: str | Path) -> Iterator[Path]:
-    """A place to write to; what is there when the block ends well is moved to the file."""
-    with clear_disk_errors(file), tempfile.TemporaryDirectory() as scratch:
-        yield Path(scratch) / "model.onnx"
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(Path(scratch) / "model.onnx", file)
+    """A place beside the file to write to; what is there when the block ends well takes the file's place."""
+    file = Path(file)
+    with clear_disk_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent) as scratch:
+            yield Path(scratch) / "model.onnx"
+            os.replace(Path(scratch) / "model.onnx", file)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """The exporter tells of everything it does not need."""
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

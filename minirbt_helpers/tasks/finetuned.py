@@ -41,7 +41,7 @@ class Finetuned:
         by_epoch: the scores on the dev rows after every epoch (or after the last one alone).
         learning_rate, epochs, seed, rows, length: how it was trained, on how many rows of at most how many tokens.
         repaired, skipped: answers that were found elsewhere than the train file says, and questions that were
-            left out because no answer of theirs is in the passage.
+            left out because no answer of theirs is in the passage, or whole in a window.
         teacher: who taught it on the task; "" where nobody did.
     """
 

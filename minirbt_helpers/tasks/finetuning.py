@@ -60,14 +60,15 @@ def finetune(
     check_fit(model, tokenizer, recipe)
     if teacher:
         _check_teacher(teacher, task, tokenizer)
+        check_fit(teacher.model, tokenizer, recipe, "the teacher")
     seed = recipe.seed if seed is None else seed
-    rate = learning_rate or recipe.task_learning_rate or task.learning_rate(model.config.num_hidden_layers)
+    published = task.learning_rate(model.config.num_hidden_layers)
+    rate = next(one for one in (learning_rate, recipe.task_learning_rate, published) if one is not None)
     train, dev = (task.load(recipe.task_dir, split) for split in ("train", "dev"))
     train = train.select(range(min(len(train), recipe.task_rows or len(train))))
-    usable = train if task.layout else _answerable(train)
     set_seed(seed)
     headed = with_head(model, task, recipe.task_attention_dropout)
-    lesson = (_labels if task.layout else _spans)(headed, usable, dev, tokenizer, recipe.task_length)
+    lesson = (_labels if task.layout else _spans)(headed, train, dev, tokenizer, recipe.task_length)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = _trainer(
             lesson, training_arguments(recipe, rate, seed, scratch, every_epoch), tokenizer, recipe, teacher
@@ -88,26 +89,28 @@ def finetune(
         learning_rate=rate,
         epochs=recipe.epochs,
         seed=seed,
-        rows=len(usable),
+        rows=lesson.rows,
         length=recipe.task_length,
         repaired=0 if task.layout else sum(train["repaired"]),
-        skipped=len(train) - len(usable),
+        skipped=len(train) - lesson.rows,
         teacher=f"{teacher.model.config.hidden_size}-wide" if teacher else "",
     )
 
 
-def check_fit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> None:
+def check_fit(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, who: str = "the model"
+) -> None:
     """Refuse a tokenizer that is not the model's, and texts longer than it has positions."""
     if len(tokenizer) > model.config.vocab_size:
         raise CourseError(
-            f"the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}",
+            f"the tokenizer has {len(tokenizer)} entries, {who} {model.config.vocab_size}",
             fix="use the tokenizer that lies beside the model",
         )
     longest = model.config.max_position_embeddings
     if not SHORTEST_WINDOW <= recipe.task_length <= longest:
         raise CourseError(
             f"TASK_LENGTH {recipe.task_length}",
-            fix=f"{SHORTEST_WINDOW} to {longest}: the model has that many positions; longer passages go in windows",
+            fix=f"{SHORTEST_WINDOW} to {longest}: {who} has that many positions; longer passages go in windows",
         )
 
 
@@ -122,18 +125,11 @@ def _check_teacher(teacher: Finetuned, task: Task, tokenizer: PreTrainedTokenize
         )
 
 
-def _answerable(rows: Dataset) -> Dataset:
-    """The questions that have an answer in their passage."""
-    places = [place for place, answers in enumerate(rows["answers"]) if max(answers["answer_start"], default=-1) >= 0]
-    if not places:
-        raise CourseError("no question has an answer that stands in its passage", fix="check the train file")
-    return rows.select(places)
-
-
 class _Lesson(NamedTuple):
-    """A task made ready for the Trainer."""
+    """A task made ready for the Trainer; ``rows`` is how many of the train rows can be learned from."""
 
     model: PreTrainedModel
+    rows: int
     train: Dataset
     dev: Dataset
     scores: Callable[[EvalPrediction], Scores]
@@ -144,7 +140,7 @@ def _labels(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, len
         return {"accuracy": float((got.predictions.argmax(-1) == got.label_ids).mean())}
 
     encoded = encode(train, tokenizer, length), by_length(encode(dev, tokenizer, length))
-    return _Lesson(model, *encoded, scores)
+    return _Lesson(model, len(train), *encoded, scores)
 
 
 def _spans(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, length: int) -> _Lesson:
@@ -154,7 +150,16 @@ def _spans(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, leng
         best = best_answers(*got.predictions, cut, dev["context"])
         return span_scores((answers[0].text if answers else "" for answers in best), dev)
 
-    return _Lesson(model, windows(train, tokenizer, length), cut, scores)
+    return _Lesson(model, *_learnable(windows(train, tokenizer, length)), cut, scores)
+
+
+def _learnable(cut: Dataset) -> tuple[int, Dataset]:
+    """How many questions have a window with their whole answer, and the windows of these."""
+    rows = cut["row"]
+    learned = {row for row, start in zip(rows, cut["start_positions"], strict=True) if start}
+    if not learned:
+        raise CourseError("no question has an answer that stands in its passage", fix="check the train file")
+    return len(learned), cut.select([place for place, row in enumerate(rows) if row in learned])
 
 
 def _trainer(
@@ -185,7 +190,8 @@ def training_arguments(recipe: Recipe, rate: float, seed: int, scratch: str, eve
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.task_batch_size,
         per_device_eval_batch_size=recipe.task_batch_size,
-        warmup_steps=recipe.warmup,
+        warmup_steps=min(recipe.warmup, 1 - 1e-9),  # 1 would be one step, and less is a share
+        max_grad_norm=recipe.clip,
         weight_decay=recipe.weight_decay,
         train_sampling_strategy="group_by_length",  # less padding; benchmarks/finetuning.py measures how much
         eval_strategy="epoch" if every_epoch else "no",
