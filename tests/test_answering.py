@@ -16,7 +16,8 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.lines import read_lines
 from minirbt_helpers.models import load_model
 from minirbt_helpers.tasks import TASKS, exact_match, f1_score, finetune, own_task
-from minirbt_helpers.tasks.answering import best_answers, span_scores, windows
+from minirbt_helpers.tasks.answering import LONGEST, best_answers, span_scores, token_span, windows
+from minirbt_helpers.tasks.finetuning import learnable
 from minirbt_helpers.tasks.formats import read_questions
 
 # --- EM and F1 ------------------------------------------------------------------------------------------------------
@@ -202,6 +203,78 @@ def test_an_empty_passage_has_no_answer(tokenizer):
     cut = windows(Dataset.from_dict(row), tokenizer, 64)
     logits = np.zeros((2, 1, len(cut[0]["input_ids"])), dtype=np.float32)
     assert best_answers(*logits, cut, [" "]) == [[]]
+
+
+OFFSETS = [(-1, -1), (0, 2), (2, 3), (3, 5), (5, 6), (-1, -1)]  # of "北京在上海。" between [CLS] and [SEP], say
+
+
+@pytest.mark.parametrize(
+    ("texts", "starts", "span"),
+    [
+        (["上海"], [3], (3, 3)),
+        ([" 上海"], [2], (3, 3)),  # blanks at the ends have no token
+        (["上海 "], [3], (3, 3)),
+        (["广州", "上海", "北京"], [-1, 3, 0], (3, 3)),  # the first that has a place
+        (["广州"], [-1], (0, 0)),
+        ([" "], [2], (0, 0)),
+        ([], [], (0, 0)),
+        (["。天"], [5], (0, 0)),  # half of it is beyond the window
+    ],
+)
+def test_the_first_answer_with_a_place_is_taught(texts, starts, span):
+    assert token_span(OFFSETS, {"text": texts, "answer_start": starts}) == span
+    assert token_span(OFFSETS, {"answer_start": starts, "text": texts}) == span
+
+
+def test_a_question_is_cut_by_its_tokens(tokenizer):
+    """Sixteen words of many letters are sixteen tokens or more; a short question stays as it is."""
+    long, short = "2008年10月" * 8, "哪里？"
+    rows = {"question": [long, short, "year 2008 " * 3], "context": ["我在北京。" * 3] * 3}
+    rows |= {"answers": [{"text": [], "answer_start": []}] * 3}
+    cut = windows(Dataset.from_dict(rows), tokenizer, 32)
+    seen = {
+        row: ids[1 : ids.index(tokenizer.sep_token_id)] for row, ids in zip(cut["row"], cut["input_ids"], strict=True)
+    }
+    whole = [tokenizer(question, add_special_tokens=False)["input_ids"] for question in rows["question"]]
+    assert len(whole[0]) > 16 < len(rows["question"][2]) and len(whole[2]) <= 16
+    assert [seen[row] for row in range(3)] == [ids[:16] for ids in whole]
+
+
+def logits_of(length: int, begin: int, end: int, score: float) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of one window, -9 but at the two ends of a span."""
+    starts, ends = np.full((2, length), -9.0, dtype=np.float32)
+    starts[begin] = ends[end] = score / 2
+    return starts, ends
+
+
+def test_no_answer_is_longer_than_the_limit():
+    offsets = [(-1, -1), *((place, place + 1) for place in range(LONGEST + 1)), (-1, -1)]
+    cut, passage = {"row": [0], "offsets": [offsets]}, "天" * (LONGEST + 1)
+    for end, most in ((LONGEST, LONGEST), (LONGEST + 1, 1)):
+        starts, ends = logits_of(len(offsets), 1, end, 10)
+        ((best,),) = best_answers([starts], [ends], cut, [passage])
+        assert len(best.text) == LONGEST if most > 1 else len(best.text) < LONGEST
+
+
+@pytest.mark.parametrize("order", [(4.0, 6.0), (6.0, 4.0)])
+def test_a_span_s_best_score_over_its_windows_counts(order):
+    """The two windows, of different lengths, hold the same two tokens; "no answer" scores -18 in both."""
+    offsets = [(-1, -1), (0, 1), (1, 2), (-1, -1)], [(-1, -1), (0, 1), (1, 2), (2, 3), (-1, -1)]
+    starts, ends = zip(
+        *(logits_of(len(one), 1, 2, score) for one, score in zip(offsets, order, strict=True)), strict=True
+    )
+    ((best,),) = best_answers(starts, ends, {"row": [0, 0], "offsets": offsets}, ["北京。"])
+    assert (best.text, best.score, best.margin) == ("北京", 6, 24)
+
+
+def test_only_questions_with_a_whole_answer_in_a_window_are_learned(tokenizer):
+    context = "我在北京。" * 40
+    answers = [{"text": [text], "answer_start": [0]} for text in ("我在", context[:150], "北")]
+    answers[2]["answer_start"] = [-1]
+    rows = {"question": ["哪里？"] * 3, "context": [context] * 3, "answers": answers}
+    cut = windows(Dataset.from_dict(rows), tokenizer, 64)
+    count, kept = learnable(cut)
+    assert count == 1 and kept.to_list() == cut.filter(lambda window: window["row"] == 0).to_list() and len(kept) > 1
 
 
 def test_finetuning_on_questions_repeats_itself_and_answers(tokenizer, recipe, tmp_path):

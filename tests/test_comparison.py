@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from minirbt_helpers import insight, training
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES, find_architecture, load_model, load_tokenizer
 from minirbt_helpers.tasks import TASKS, Finetuned, OnnxModel, export_onnx, quantize_onnx, with_head
+from minirbt_helpers.tasks.deployment import _quiet, _written
 
 COMMITTED = ROOT / "benchmarks/results/speed-cpu.jsonl"
 PRINTED = {  # README of iflytek/MiniRBT: parameters and parameters without embeddings
@@ -297,3 +299,26 @@ def test_files_that_are_no_such_model_are_refused(tmp_path):
         OnnxModel(tmp_path / "junk.onnx")
     with pytest.raises(CourseError, match="no such file"):
         quantize_onnx(tmp_path / "nowhere.onnx", tmp_path / "out.onnx")
+    with pytest.raises(CourseError, match=r"junk\.onnx: not a model that can be quantised"):
+        quantize_onnx(tmp_path / "junk.onnx", tmp_path / "out.onnx")
+    assert [file.name for file in tmp_path.iterdir()] == ["junk.onnx"]
+
+
+def test_a_file_written_elsewhere_first_is_written_beside_its_place(tmp_path):
+    """There a rename is enough, which leaves the old file or the new one, whole."""
+    target = tmp_path / "models" / "model.onnx"
+    with _written(target) as new:
+        new.write_bytes(b"weights")
+        assert target.parent in new.parents
+    assert target.read_bytes() == b"weights" and list(target.parent.iterdir()) == [target]
+
+
+def test_what_the_caller_silenced_stays_silent():
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with _quiet():
+            pass
+        assert logging.root.manager.disable == logging.ERROR
+    finally:
+        logging.disable(before)

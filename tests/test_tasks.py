@@ -5,16 +5,19 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, Features, Value
 from hub_server import serve
+from transformers import BertConfig
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import load_model, load_tokenizer
-from minirbt_helpers.recipe import SCALES
+from minirbt_helpers.recipe import SCALES, load_recipe
 from minirbt_helpers.tasks import TASKS, Finetuned, Layout, finetune, own_task, with_head
+from minirbt_helpers.tasks.finetuning import training_arguments
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -293,8 +296,6 @@ def test_finetuning_fits_its_training_rows_and_repeats_itself(tokenizer, recipe,
 @pytest.fixture(scope="module")
 def tuned(tokenizer, tmp_path_factory) -> Finetuned:
     """A student that has seen a few reviews."""
-    from minirbt_helpers.recipe import load_recipe
-
     run = load_recipe("sample", epochs=1, task_rows=64)
     model = load_model("data_samples/models/student")
     return finetune(run, "chnsenticorp", model, tokenizer, learning_rate=1e-3, progress=False)
@@ -359,10 +360,41 @@ def test_a_taught_student_learns_from_its_teacher_and_not_from_the_labels(tuned,
         finetune(run, "ocnli", model, tokenizer, teacher=tuned)
 
 
+def test_numbers_of_fine_tuning_are_taken_at_their_word(recipe, tmp_path):
+    """Warm-up over all steps is not over one, and the gradient's norm is the recipe's."""
+    for warmup, steps in ((0.0, 0), (0.1, 100), (1.0, 1000)):
+        run = recipe.model_copy(update={"warmup": warmup, "clip": 0.5})
+        arguments = training_arguments(run, 1e-4, 0, str(tmp_path), every_epoch=True)
+        assert (arguments.get_warmup_steps(1000), arguments.max_grad_norm) == (steps, 0.5)
+    for name, value in (
+        ("task_learning_rate", 0.0),
+        ("task_learning_rate", -1e-4),
+        ("task_rows", 0),
+        ("task_rows", -1),
+    ):
+        with pytest.raises(CourseError, match=f"{name.upper()} = {value}"):
+            load_recipe("sample", **{name: value})
+
+
+def test_a_learning_rate_of_zero_changes_nothing(tokenizer, recipe):
+    run = recipe.model_copy(update={"epochs": 1, "task_rows": 8, "task_length": 16})
+    model = load_model("data_samples/models/student")
+    still = finetune(run, "chnsenticorp", model, tokenizer, learning_rate=0.0, every_epoch=False, progress=False)
+    assert still.learning_rate == 0
+    torch.testing.assert_close(still.model.bert.encoder.state_dict(), model.bert.encoder.state_dict())
+
+
 def test_what_does_not_fit_is_refused_before_training(tokenizer, recipe, tmp_path):
     model = load_model("data_samples/models/student")
     with pytest.raises(CourseError, match="TASK_LENGTH 513"):
         finetune(recipe.model_copy(update={"task_length": 513}), "ocnli", model, tokenizer)
+    short = SimpleNamespace(
+        model=SimpleNamespace(config=BertConfig(max_position_embeddings=64)),
+        task=TASKS["chnsenticorp"],
+        tokenizer=tokenizer,
+    )
+    with pytest.raises(CourseError, match=r"(?s)TASK_LENGTH 128.*16 to 64: the teacher has"):
+        finetune(recipe, "chnsenticorp", model, tokenizer, teacher=short)
     with pytest.raises(CourseError, match="unknown task"):
         finetune(recipe, "sst2", model, tokenizer)
     model.config.vocab_size = 100

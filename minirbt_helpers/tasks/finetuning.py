@@ -150,11 +150,15 @@ def _spans(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, leng
         best = best_answers(*got.predictions, cut, dev["context"])
         return span_scores((answers[0].text if answers else "" for answers in best), dev)
 
-    return _Lesson(model, *_learnable(windows(train, tokenizer, length)), cut, scores)
+    return _Lesson(model, *learnable(windows(train, tokenizer, length)), cut, scores)
 
 
-def _learnable(cut: Dataset) -> tuple[int, Dataset]:
-    """How many questions have a window with their whole answer, and the windows of these."""
+def learnable(cut: Dataset) -> tuple[int, Dataset]:
+    """How many questions have a window with their whole answer, and all windows of these.
+
+    Raises:
+        CourseError: none has.
+    """
     rows = cut["row"]
     learned = {row for row, start in zip(rows, cut["start_positions"], strict=True) if start}
     if not learned:
