@@ -1,7 +1,7 @@
 """The models in pictures: the family, what they fill in, what they score (notebooks 00 and 05)."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import torch
@@ -244,12 +244,8 @@ def accuracy_figure(
         baselines: per task, the accuracy of always giving the most frequent answer, a dashed line; None: no line.
         colours: per model, a name of :data:`PALETTE`.
     """
-    columns = min(4, len(results))
-    rows = -(-len(results) // columns)
-    size = (3.4 * columns + 1.6, 3.2 * rows + 0.6)
-    figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
-    panels = list(grid.flat)
-    for axes, (task, models) in zip(panels, results.items(), strict=False):
+    figure, panels = _task_panels(results, (3.4, 3.2), (1.6, 0.6), sharey=True)
+    for axes, (task, models) in zip(panels, results.items(), strict=True):
         _bars_with_seeds(axes, models, colours)
         if baselines[task] is not None:
             axes.axhline(baselines[task], color="#444444", linestyle="--", linewidth=1.2, zorder=2)
@@ -257,13 +253,27 @@ def accuracy_figure(
             axes.annotate(
                 "majority", place, (-2, 3), ("axes fraction", "data"), "offset points", ha="right", fontsize=8
             )
-        axes.set(title=task, ylim=(0, 1))
+        axes.set(ylim=(0, 1))
+    return figure
+
+
+def _task_panels(
+    tasks: Collection[str], panel: tuple[float, float], margin: tuple[float, float], *, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a titled panel per task, at most four in a row, for scores in per cent; sizes in inches."""
+    columns = min(4, len(tasks))
+    rows = -(-len(tasks) // columns)
+    size = panel[0] * columns + margin[0], panel[1] * rows + margin[1]
+    figure, grid = plt.subplots(rows, columns, figsize=size, sharey=sharey, squeeze=False)
+    panels = list(grid.flat)
+    for axes, task in zip(panels, tasks, strict=False):
+        axes.set(title=task)
         axes.yaxis.set_major_formatter("{x:.0%}")
-    for axes in panels[len(results) :]:
+    for axes in panels[len(tasks) :]:
         axes.axis("off")
     for row in grid:
         row[0].set_ylabel("score on dev rows")
-    return figure
+    return figure, panels[: len(tasks)]
 
 
 def _bars_with_seeds(axes: Axes, models: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> None:
@@ -319,22 +329,14 @@ def epochs_figure(
         baselines: per task, the majority class, a dashed line; None: no line.
         colour: a name of :data:`PALETTE`.
     """
-    columns = min(4, len(curves))
-    rows = -(-len(curves) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(2.9 * columns + 0.8, 2.7 * rows + 0.3), squeeze=False)
-    panels = list(grid.flat)
-    for axes, (task, by_epochs) in zip(panels, curves.items(), strict=False):
+    figure, panels = _task_panels(curves, (2.9, 2.7), (0.8, 0.3))
+    for axes, (task, by_epochs) in zip(panels, curves.items(), strict=True):
         _curve_with_seeds(axes, by_epochs, PALETTE[colour], task)
         if baselines[task] is not None:
             axes.axhline(baselines[task], color="#444444", linestyle="--", linewidth=1.2)
-        axes.set(xscale="log", title=task, xlabel="epochs")
+        axes.set(xscale="log", xlabel="epochs")
         axes.set_xticks(sorted(by_epochs), sorted(by_epochs))
         axes.minorticks_off()
-        axes.yaxis.set_major_formatter("{x:.0%}")
-    for axes in panels[len(curves) :]:
-        axes.axis("off")
-    for row in grid:
-        row[0].set_ylabel("score on dev rows")
     return figure
 
 

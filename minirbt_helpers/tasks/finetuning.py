@@ -119,9 +119,14 @@ def _check_teacher(teacher: Finetuned, task: Task, tokenizer: PreTrainedTokenize
         raise CourseError(
             f"the teacher was fine-tuned on {teacher.task.name}, not on {task.name}", fix="fine-tune it on the task"
         )
-    if teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
+    check_vocabularies(teacher.tokenizer, tokenizer, "teacher and student")
+
+
+def check_vocabularies(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, who: str) -> None:
+    """Refuse two tokenizers that have not the same entries under the same numbers."""
+    if one.get_vocab() != other.get_vocab():
         raise CourseError(
-            "teacher and student have different vocabularies", fix="both must read the same tokens: take one tokenizer"
+            f"{who} have different vocabularies", fix="both must read the same tokens: take one tokenizer"
         )
 
 

@@ -20,9 +20,9 @@ from ..lines import read_lines
 from ..recipe import Recipe
 from ..workspace import clear_disk_errors, progress_bar
 from .finetuned import Finetuned
-from .finetuning import check_fit, finetune
+from .finetuning import check_fit, check_vocabularies, finetune
 from .registry import TASKS, Task, find_task
-from .report import majority
+from .report import majority_of
 
 EPOCHS = (2, 3, 5, 10)  # published
 SEEDS = (0, 1, 2)
@@ -137,8 +137,8 @@ def _check(recipe: Recipe, models: Models, rates: Rates | None, epochs: Sequence
         raise CourseError(f"epochs {', '.join(map(str, epochs))}", fix="1 or more")
     for name, (model, tokenizer) in models.items():
         check_fit(model, tokenizer, recipe)
-        if teacher and tokenizer.get_vocab() != models[teacher][1].get_vocab():
-            raise CourseError(f"{teacher} and {name} have different vocabularies", fix="both must read the same tokens")
+        if teacher:
+            check_vocabularies(models[teacher][1], tokenizer, f"{teacher} and {name}")
 
 
 def read_results(file: str | Path) -> list[dict]:
@@ -235,4 +235,4 @@ def _read(recipe: Recipe, task: Task) -> dict:
     used = train.select(range(min(len(train), recipe.task_rows or len(train))))
     rows = json.dumps([task.labels, used.to_list(), dev.to_list()], ensure_ascii=False)
     digest = hashlib.sha256(rows.encode()).hexdigest()[:12]
-    return {"data": digest, "dev_rows": len(dev), "majority": majority(task, recipe.task_dir)}
+    return {"data": digest, "dev_rows": len(dev), "majority": majority_of(train, dev) if task.layout else None}

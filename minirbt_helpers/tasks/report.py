@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datasets import Dataset
+
 from ..errors import CourseError
 from ..workspace import atomic_file, versions
 from .registry import TASKS, Task
@@ -139,10 +141,13 @@ def as_markdown(table: Sequence[Mapping[str, str]]) -> str:
 
 def majority(task: Task, source: str | Path) -> float | None:
     """Accuracy on the dev rows of the label most frequent in the train rows; None for questions."""
-    if not task.layout:
-        return None
-    favourite = Counter(task.load(source, "train")["label"]).most_common(1)[0][0]
-    labels = task.load(source, "dev")["label"]
+    return majority_of(task.load(source, "train"), task.load(source, "dev")) if task.layout else None
+
+
+def majority_of(train: Dataset, dev: Dataset) -> float:
+    """The same, of rows with labels that are loaded already."""
+    favourite = Counter(train["label"]).most_common(1)[0][0]
+    labels = dev["label"]
     return labels.count(favourite) / len(labels)
 
 
