@@ -360,7 +360,7 @@ def finetune(student, rows, epochs, peak, seed=0):
 
 
 # ---- 10 · All of it --------------------------------------------------------------------------------------------------
-def main(assistant_steps=40, student_steps=400, epochs=5, asked=None):
+def main(assistant_steps=40, student_steps=240, epochs=5, asked=None):
     """Run all of it and print a table; asked: how many blocks of held-out text are measured (None: all)."""
     torch.set_num_threads(2)
     text, heldout = read_blocks("train"), read_blocks("heldout")[:asked]
