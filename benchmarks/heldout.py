@@ -4,28 +4,33 @@ Top 1 and top 5 on held-out text, whole words and single tokens masked, in all a
 more lead, for marks and the commonest characters are most of what a weak model gets right. Beside the models stand two
 that know no more than counts: the most frequent tokens, and those most frequent beside the token to the left (if it is
 masked, to the right; if both are, anywhere). Every chosen token is replaced by [MASK], and all are asked the same.
+Besides, the gaps of data_samples/cloze.jsonl, and of cloze_unseen.jsonl, which nobody looked at while a model was made.
 
     python benchmarks/heldout.py --text runs/family/train --heldout wiki=runs/family/heldout \\
         --heldout sample=data_samples/corpus/heldout --output data_samples/results/heldout.json
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from minirbt_helpers.course import Lesson
 from minirbt_helpers.insight import model_folders
-from minirbt_helpers.models import load_model, take_layers
+from minirbt_helpers.models import load_model, load_tokenizer, take_layers
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.tasks import as_markdown
 from minirbt_helpers.text.masking import IGNORED
 from minirbt_helpers.training import CLASSES, held_out, held_out_questions
 from minirbt_helpers.workspace import versions, write_json
 
-MODELS = Path(__file__).parents[1] / "data_samples" / "models"
+SAMPLES = Path(__file__).parents[1] / "data_samples"
+MODELS = SAMPLES / "models"
+CLOZE = ("cloze", "cloze_unseen")
 UNITS = {"whole words": "word", "single tokens": "token"}
 BEST = 5
 
@@ -54,7 +59,25 @@ def main() -> None:
             table[unit] |= by_counts(lesson, kind)
         result[name] = table
         print(markdown(name, table), flush=True)
+    tokenizer = load_tokenizer(teacher)
+    result["cloze"] = {
+        name: {model: cloze(weights, tokenizer, SAMPLES / f"{name}.jsonl") for model, weights in models.items()}
+        for name in CLOZE
+    }
+    for name, table in result["cloze"].items():
+        print(as_markdown([{name: model, **{key: str(n) for key, n in of.items()}} for model, of in table.items()]))
     write_json(asked.output, result)
+
+
+@torch.no_grad()
+def cloze(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, file: Path) -> dict[str, int]:
+    """How many gaps of a file are filled in right at the first guess, and among five."""
+    questions = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    encoded = tokenizer([one["text"] for one in questions], return_tensors="pt", padding=True)
+    logits = model(**encoded).logits[encoded["input_ids"] == tokenizer.mask_token_id]  # [questions, vocabulary]
+    right = torch.tensor(tokenizer.convert_tokens_to_ids([one["answer"] for one in questions]))
+    hits = logits.topk(BEST).indices == right[:, None]  # [questions, 5]
+    return {"right": int(hits[:, 0].sum()), "among five": int(hits.sum()), "asked": len(questions)}
 
 
 def figures(measured: dict) -> dict:
