@@ -1,16 +1,21 @@
 """How well a model fills in masked words of held-out text (notebooks 03 and 04)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from datasets import Dataset
 from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
 from ..text import WholeWordCollator
 from ..text.masking import IGNORED
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 HELD_OUT_BLOCKS = 128  # blocks looked at while training; all of them with `minirbt evaluate`
 
