@@ -52,7 +52,8 @@ class Batches(torch.utils.data.Dataset):
     @classmethod
     def of(cls, recipe: Recipe, blocks: Dataset, tokenizer: PreTrainedTokenizerBase) -> Batches:
         """Masked as the recipe says."""
-        return cls(recipe, blocks, WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability))
+        unit, share, budget = recipe.mask_unit, recipe.mask_probability, recipe.mask_budget
+        return cls(recipe, blocks, WholeWordCollator(tokenizer, unit, share, budget=budget))
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """A micro-batch as :class:`MaskedPositions` takes it; masked by its own seed."""
