@@ -3,12 +3,17 @@
 from difflib import get_close_matches
 
 from ..errors import CourseError
-from . import of_00_tour, of_01_whole_word_masking
+from . import (
+    of_00_tour,
+    of_01_whole_word_masking,
+    of_02_ltp_references,
+)
 from .exercise import Exercise, Question, Shelf
 
 SHELVES: tuple[Shelf, ...] = (
     of_00_tour.shelf,
     of_01_whole_word_masking.shelf,
+    of_02_ltp_references.shelf,
 )
 EXERCISES: dict[str, Exercise] = {one.name: one for shelf in SHELVES for one in shelf.exercises}
 QUESTIONS: dict[str, Question] = {one.name: one for shelf in SHELVES for one in shelf.questions}

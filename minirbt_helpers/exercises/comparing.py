@@ -7,7 +7,7 @@ from numbers import Number
 import numpy as np
 import torch
 
-MOST = 10_000  # entries that are read of an answer
+MOST = 2_000  # entries that are read of an answer
 SHOWN = 90  # characters of a value in a message
 DIGITS = 4  # of a number in a message
 
