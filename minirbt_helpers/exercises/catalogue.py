@@ -7,6 +7,8 @@ from . import (
     of_00_tour,
     of_01_whole_word_masking,
     of_02_ltp_references,
+    of_03_teacher_assistant,
+    of_raising_a_teacher,
 )
 from .exercise import Exercise, Question, Shelf
 
@@ -14,6 +16,8 @@ SHELVES: tuple[Shelf, ...] = (
     of_00_tour.shelf,
     of_01_whole_word_masking.shelf,
     of_02_ltp_references.shelf,
+    of_03_teacher_assistant.shelf,
+    of_raising_a_teacher.shelf,
 )
 EXERCISES: dict[str, Exercise] = {one.name: one for shelf in SHELVES for one in shelf.exercises}
 QUESTIONS: dict[str, Question] = {one.name: one for shelf in SHELVES for one in shelf.questions}

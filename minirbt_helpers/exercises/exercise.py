@@ -81,17 +81,23 @@ class Exercise:
 
     def _with_imports(self, code: str, only: Sequence[str] | None = None) -> str:
         """The code below the imports of its module that it needs; of those for the body alone, some."""
-        signature = {one.id for one in ast.walk(self._source[1].args) if isinstance(one, ast.Name)}
-        names = {one.id for one in ast.walk(self._source[1]) if isinstance(one, ast.Name)}
+        node = self._source[1]
+        signature = _names([node.args, *[node.returns] * bool(node.returns)])
+        names = signature | _names(node.body)
         lines = []
-        for node in ast.parse(inspect.getsource(inspect.getmodule(self.solve))).body:
-            for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
-                known, module = alias.asname or alias.name, getattr(node, "module", None) or alias.name
+        for line in ast.parse(inspect.getsource(inspect.getmodule(self.solve))).body:
+            for alias in line.names if isinstance(line, ast.Import | ast.ImportFrom) else ():
+                known, module = alias.asname or alias.name, getattr(line, "module", None) or alias.name
                 if known in names and (only is None or known in signature or module in only):
-                    found = f" as {alias.asname}" if alias.asname else ""
-                    line = f"import {alias.name}{found}"
-                    lines.append(f"from {node.module} {line}" if isinstance(node, ast.ImportFrom) else line)
+                    renamed = f" as {alias.asname}" if alias.asname else ""
+                    source = f"from {module} " if isinstance(line, ast.ImportFrom) else ""
+                    lines.append(f"{source}import {alias.name}{renamed}")
         return "\n".join(lines) + "\n\n\n" * bool(lines) + code
+
+
+def _names(nodes: Sequence[ast.AST]) -> set[str]:
+    """The names that pieces of code use."""
+    return {one.id for node in nodes for one in ast.walk(node) if isinstance(one, ast.Name)}
 
 
 @dataclass(frozen=True)
