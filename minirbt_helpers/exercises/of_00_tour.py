@@ -121,8 +121,8 @@ def fill_gap(logits: list[float], names: list[str], top: int) -> list[tuple[str,
 )
 def right_among(answers: list[str], guesses: list[list[str]], top: int) -> float:
     """A model was asked to fill several gaps. `answers[i]` is the token that belongs into gap i, `guesses[i]` is the
-    model's list of guesses for it, the best first. Write `right_among`: the share of the gaps (from 0 to 1) whose right
-    token is among the first `top` guesses.
+    model's list of guesses for it, the best first. Write `right_among`: the share of the gaps (from 0 to 1) whose
+    right token is among the first `top` guesses.
     """
     right = [answer in found[:top] for answer, found in zip(answers, guesses, strict=True)]
     return sum(right) / len(right)
@@ -179,8 +179,7 @@ def right_among(answers: list[str], guesses: list[list[str]], top: int) -> float
 def times_faster(slow: list[float], fast: list[float]) -> float:
     """Two models read the same texts in turns. In round i the large one took `slow[i]` seconds and the small one
     `fast[i]`. Other programs disturb some of the rounds. Write `times_faster`: how many times as fast is the small
-    model?
-    Form the ratio within each round, and return the median of the ratios.
+    model? Form the ratio within each round, and return the median of the ratios.
     """
     return median(one / other for one, other in zip(slow, fast, strict=True))
 
@@ -240,9 +239,9 @@ def times_faster(slow: list[float], fast: list[float]) -> float:
     helpers=("minirbt_helpers.insight.comparison.kept",),
 )
 def share_kept(scores: dict[str, float], teacher: dict[str, float]) -> float:
-    """`scores` holds a student's score by task, `teacher` its teacher's. Write `share_kept`: on average over the tasks
-    that **both** were measured on, what share of the teacher's score does the student have? 1.0 means as good as the
-    teacher.
+    """`scores` holds a student's score by task, `teacher` its teacher's. Write `share_kept`: on average over the
+    tasks that **both** were measured on, what share of the teacher's score does the student have? 1.0 means as good
+    as the teacher.
     """
     both = scores.keys() & teacher.keys()
     return fmean(scores[task] / teacher[task] for task in both)

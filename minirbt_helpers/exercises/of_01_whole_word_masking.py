@@ -73,9 +73,8 @@ def _stops_early(words, order, budget):
 )
 def whole_words(words: list[list[int]], order: list[int], budget: int) -> set[int]:
     """`words[i]` lists the places of the tokens of word i. Write `whole_words`: go through the words in the given
-    `order`
-    (a list of word numbers), take each word that still fits into the `budget` of tokens, and pass over each one that
-    does not. Return the set of the chosen places.
+    `order` (a list of word numbers), take each word that still fits into the `budget` of tokens, and pass over each
+    one that does not. Return the set of the chosen places.
 
     With the words `[[1, 2], [3]]`, the order `[0, 1]` and a budget of 1 the first word does not fit, and the result
     is `{3}`.
@@ -153,7 +152,8 @@ def _words(continues, special, forget=lambda continues, special, place: False):
 )
 def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]]:
     """A block says of every token whether it continues the word of the token before (`continues`), and whether it is
-    [CLS], [SEP] or padding (`special`). Write `words_of_block`: the words of the block, each as the list of its places.
+    [CLS], [SEP] or padding (`special`). Write `words_of_block`: the words of the block, each as the list of its
+    places.
 
     - Places are counted with [CLS] as 0. Special tokens belong to no word.
     - A token that follows a special token begins a word, whatever its flag says.
@@ -242,10 +242,9 @@ def masked_input(
     ids: list[int], chosen: set[int], dice: list[float], draws: list[int], mask_id: int
 ) -> tuple[list[int], list[int]]:
     """The places in `chosen` are to be predicted. What the model sees there is decided by `dice`, one number from 0
-    to 1
-    per place. Below 0.8 it sees [MASK] (`mask_id`). From 0.8 and below 0.9 it sees a random token, `draws[place]`.
-    From 0.9
-    on it sees the token as it was. Write `masked_input`; it returns two lists as long as `ids`:
+    to 1 per place. Below 0.8 it sees [MASK] (`mask_id`). From 0.8 and below 0.9 it sees a random token,
+    `draws[place]`. From 0.9 on it sees the token as it was. Write `masked_input`; it returns two lists as long as
+    `ids`:
 
     - what the model sees,
     - the labels: the right token at the chosen places, -100 everywhere else.
@@ -316,8 +315,8 @@ def masked_input(
     helpers=("minirbt_helpers.insight.text_views.masking_states",),
 )
 def token_states(ids: list[int], masked: list[int], labels: list[int], mask_id: int) -> list[str]:
-    """From the ids before the masking (`ids`), the ids after it (`masked`) and the `labels`, say what happened to every
-    token. Write `token_states`; it returns one word per token:
+    """From the ids before the masking (`ids`), the ids after it (`masked`) and the `labels`, say what happened to
+    every token. Write `token_states`; it returns one word per token:
 
     - `"kept"`: nobody asks for it (its label is -100),
     - `"mask"`: it became [MASK],
@@ -375,9 +374,8 @@ def token_states(ids: list[int], masked: list[int], labels: list[int], mask_id: 
 )
 def hidden_whole(size: int, p: float) -> float:
     """Token masking draws every token on its own with probability `p`. A word of `size` tokens is *touched* if at
-    least one
-    of its tokens is drawn, and hidden *whole* if all are. Write `hidden_whole`: the share of the touched words that are
-    hidden whole, as a probability.
+    least one of its tokens is drawn, and hidden *whole* if all are. Write `hidden_whole`: the share of the touched
+    words that are hidden whole, as a probability.
     """
     return p**size / (1 - (1 - p) ** size)
 

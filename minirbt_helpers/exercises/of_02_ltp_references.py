@@ -49,9 +49,8 @@ shelf = Shelf("02_ltp_references", "LTP references")
 )
 def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
     """A segmenter has cut `text` into `words`. Joined, they give the text, apart from spaces, which are in the text
-    only.
-    Write `word_places`: for each word a pair of its first character's place in the text and the place behind its last
-    character. Places are counted from 0.
+    only. Write `word_places`: for each word a pair of its first character's place in the text and the place behind
+    its last character. Places are counted from 0.
 
     `word_places("我 很好", ["我", "很", "好"])` gives `[(0, 1), (2, 3), (3, 4)]` (我很好 *wǒ hěn hǎo* “I am fine”).
     """
@@ -121,10 +120,9 @@ def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
 )
 def continuing_tokens(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[int]:
     """`offsets[i]` says which characters of the text the i-th token covers, as (begin, end), and `spans` says the
-    same of the
-    Chinese words. In both, the end is the place behind the last character. Write `continuing_tokens`: the ascending
-    list of
-    the tokens that continue a word, that is, which begin inside a word but not at its first character.
+    same of the Chinese words. In both, the end is the place behind the last character. Write `continuing_tokens`: the
+    ascending list of the tokens that continue a word, that is, which begin inside a word but not at its first
+    character.
 
     Tokens are numbered as the model sees them: [CLS] is 0, the first token of the text is 1.
 
@@ -208,10 +206,8 @@ VOCABULARY = {"un", "##want", "##ed", "##e", "##d", "want", "wanted", "u", "##n"
 )
 def greedy_pieces(word: str, vocabulary: set[str]) -> list[str]:
     """WordPiece cuts a word into pieces of its vocabulary: it takes the longest piece that the word begins with, then
-    the
-    longest one that the rest begins with, and so on. A piece that is not the first of its word is written with `##`
-    before
-    it, also in the vocabulary. If at some place no piece fits, the whole word becomes `["[UNK]"]`.
+    the longest one that the rest begins with, and so on. A piece that is not the first of its word is written with
+    `##` before it, also in the vocabulary. If at some place no piece fits, the whole word becomes `["[UNK]"]`.
 
     With the vocabulary `{"un", "##want", "##ed"}`, `greedy_pieces("unwanted", …)` gives `["un", "##want", "##ed"]`.
     """
@@ -287,11 +283,9 @@ def _spans(words):
 )
 def cut_agreement(cut: list[str], gold: list[str]) -> float:
     """`cut` holds the words of a text as a segmenter cut it, `gold` as a person did. Both, joined, give the same
-    text. Write
-    `cut_agreement`: the F1 of the cut, from 0 to 1. A word of the cut is right if the person has a word that begins
-    at the
-    same character and ends at the same character. Precision is the share of right words in `cut`, recall their share in
-    `gold`, and F1 is 2 · precision · recall / (precision + recall), or 0 if no word is right.
+    text. Write `cut_agreement`: the F1 of the cut, from 0 to 1. A word of the cut is right if the person has a word
+    that begins at the same character and ends at the same character. Precision is the share of right words in `cut`,
+    recall their share in `gold`, and F1 is 2 · precision · recall / (precision + recall), or 0 if no word is right.
     """
     places = []
     for words in (cut, gold):
@@ -346,11 +340,10 @@ def _packed(lines, length, cls, sep, ends=True, body=2, drop=False, blank=False)
     ],
 )
 def pack_lines(lines: list[list[int]], length: int, cls: int, sep: int) -> list[list[int]]:
-    """Each entry of `lines` holds the token ids of one line. Write `pack_lines`: string all lines together, with the id
-    `sep` behind each line that is not empty, and cut the result into blocks. Each block is [CLS] (the id `cls`), then
-    the
-    next piece of the text, then [SEP]. All blocks have `length` tokens, special ones included. Only the last may be
-    shorter.
+    """Each entry of `lines` holds the token ids of one line. Write `pack_lines`: string all lines together, with the
+    id `sep` behind each line that is not empty, and cut the result into blocks. Each block is [CLS] (the id `cls`),
+    then the next piece of the text, then [SEP]. All blocks have `length` tokens, special ones included. Only the last
+    may be shorter.
     """
     ids = [token for line in lines if line for token in [*line, sep]]
     body = length - 2

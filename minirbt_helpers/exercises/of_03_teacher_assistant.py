@@ -58,12 +58,9 @@ def layer_parameters(hidden: int, ffn: int) -> int:
 
 def _numbered(layers: int) -> dict[str, Tensor]:
     """A state dict of small tensors, each filled with numbers of its own."""
-    names = ["bert.embeddings.word_embeddings.weight"]
-    names += [
-        f"bert.encoder.layer.{layer}.output.dense.{kind}" for layer in range(layers) for kind in ("weight", "bias")
-    ]
-    names += ["cls.predictions.bias"]
-    return {name: torch.full((2,), float(number)) for number, name in enumerate(names)}
+    inner = [f"bert.layer.{layer}.{kind}" for layer in range(layers) for kind in ("weight", "bias")]
+    names = ["bert.words", *inner, "cls.bias"]
+    return {name: torch.tensor([float(number)]) for number, name in enumerate(names)}
 
 
 def _copied(state, layers, rename=lambda place, layer: place, keep=lambda name: True):
@@ -71,12 +68,12 @@ def _copied(state, layers, rename=lambda place, layer: place, keep=lambda name: 
     for name, tensor in state.items():
         before, found, after = name.partition(".layer.")
         if not found:
-            small |= {name: tensor.clone()} if keep(name) else {}
+            small |= {name: tensor} if keep(name) else {}
             continue
         number, _, rest = after.partition(".")
         for place, layer in enumerate(layers):
             if layer == int(number):
-                small[f"{before}.layer.{rename(place, layer)}.{rest}"] = tensor.clone()
+                small[f"{before}.layer.{rename(place, layer)}.{rest}"] = tensor
     return small
 
 
@@ -101,8 +98,8 @@ def _copied(state, layers, rename=lambda place, layer: place, keep=lambda name: 
         " `after.partition('.')[0]`. Mind that layer 1 and layer 11 begin alike.",
     ),
     remark=(
-        "Names are easy to match wrongly: `layer.1` is the beginning of `layer.11`. And a tensor that is not "
-        "cloned is shared."
+        "`layer.1` is the beginning of `layer.11`. And the helper clones each tensor, because training a copy that "
+        "shares its tensors changes the teacher."
     ),
     slips=[
         (
@@ -125,28 +122,31 @@ def _copied(state, layers, rename=lambda place, layer: place, keep=lambda name: 
         ("A layer may be copied more than once.", lambda state, layers: _copied(state, list(dict.fromkeys(layers)))),
         (
             "You return the whole teacher.",
-            lambda state, layers: {name: tensor.clone() for name, tensor in state.items()},
+            lambda state, layers: {name: tensor for name, tensor in state.items()},
+        ),
+    ],
+    signs=[
+        (
+            "Layer 1 and layer 11 begin with the same characters. Compare the whole number.",
+            lambda answer, state, layers: 11 in layers,
         ),
     ],
     helpers=("minirbt_helpers.models.initialisation.take_layers",),
 )
 def copy_layers(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
     """`state` is a teacher's state dict. Write `copy_layers`: the state dict of a model that has the teacher's
-    `layers` in the
-    given order, and everything that belongs to no layer (embeddings, head) under its old name.
+    `layers` in the given order, and everything that belongs to no layer (embeddings, head) under its old name.
 
-    The names of layers hold their number: `bert.encoder.layer.2.output.dense.bias`. With `layers=[0, 2]` this tensor
-    becomes `bert.encoder.layer.1.output.dense.bias`, because it belongs to the second layer of the new model. Clone
-    each
-    tensor: training the copy must not change the teacher.
+    The names of layers hold their number: `bert.layer.2.bias`. With `layers=[0, 2]` this tensor becomes
+    `bert.layer.1.bias`, because it belongs to the second layer of the new model.
     """
-    small = {name: tensor.clone() for name, tensor in state.items() if ".layer." not in name}
+    small = {name: tensor for name, tensor in state.items() if ".layer." not in name}
     for place, layer in enumerate(layers):
         for name, tensor in state.items():
             before, _, after = name.partition(".layer.")
             number, _, rest = after.partition(".")
             if number == str(layer):
-                small[f"{before}.layer.{place}.{rest}"] = tensor.clone()
+                small[f"{before}.layer.{place}.{rest}"] = tensor
     return small
 
 
@@ -196,10 +196,9 @@ def copy_layers(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor
 )
 def errors_apart(p: float, n: int, q: float, m: int) -> float:
     """One model is right at a share `p` of `n` questions, another one at a share `q` of `m` other questions. The
-    standard error
-    of a share is √(p(1 − p)/n). Write `errors_apart`: the difference `q - p`, in standard errors of that difference.
-    (Beyond
-    2 or below −2 it is more than chance explains.) The two sets of questions are independent.
+    standard error of a share is √(p(1 − p)/n). Write `errors_apart`: the difference `q - p`, in standard errors of
+    that difference. (Beyond 2 or below −2 it is more than chance explains.) The two sets of questions are
+    independent.
     """
     error = sqrt(p * (1 - p) / n + q * (1 - q) / m)
     return (q - p) / error
@@ -258,9 +257,8 @@ def errors_apart(p: float, n: int, q: float, m: int) -> float:
 )
 def constant_floor(train: list[int], asked: list[int], special: list[int]) -> float:
     """How far does a model get that says the same token always? Write `constant_floor`: choose the most frequent
-    token of
-    the training text `train`, where ids in `special` do not count, and return at which share of the held-out tokens
-    `asked` it would be right.
+    token of the training text `train`, where ids in `special` do not count, and return at which share of the held-out
+    tokens `asked` it would be right.
     """
     counts = Counter(token for token in train if token not in special)
     answer = counts.most_common(1)[0][0]

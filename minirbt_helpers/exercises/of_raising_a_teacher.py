@@ -74,10 +74,8 @@ def _labels(*labels: int) -> Tensor:
 )
 def mlm_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """`logits` is [positions, vocabulary], and `labels` [positions] holds the right token's id where a token was
-    hidden and
-    -100 everywhere else. Write `mlm_loss`: the mean over the hidden positions of −log p, where p is the probability
-    that
-    the model gives to the right token. Do it without PyTorch's `cross_entropy`.
+    hidden and -100 everywhere else. Write `mlm_loss`: the mean over the hidden positions of −log p, where p is the
+    probability that the model gives to the right token. Do it without PyTorch's `cross_entropy`.
     """
     asked = labels != -100  # [positions]
     log_shares = logits[asked].log_softmax(-1)  # [asked, vocabulary]
@@ -135,11 +133,10 @@ def _counted(ids, size, window, ignored, both=True, low=1, high=0, skip=False):
     helpers=("minirbt_helpers.models.initialisation._neighbours",),
 )
 def neighbour_counts(ids: list[int], size: int, window: int, ignored: list[int]) -> Tensor:
-    """Write `neighbour_counts`: a table [size, size] that says how often two tokens stand near each other in the
-    text `ids`.
-    Two places are near if they are at most `window` apart. Such a pair of places adds 1 to the cell (one, other) and
-    1 to
-    the cell (other, one). Pairs with an id of `ignored` do not count, but these tokens keep their places.
+    """Write `neighbour_counts`: a table [size, size] that says how often two tokens stand near each other in the text
+    `ids`. Two places are near if they are at most `window` apart. Such a pair of places adds 1 to the cell (one,
+    other) and 1 to the cell (other, one). Pairs with an id of `ignored` do not count, but these tokens keep their
+    places.
 
     The text `[0, 1, 2]` with a window of 1 gives `[[0, 1, 0], [1, 0, 1], [0, 1, 0]]`.
     """
@@ -215,10 +212,8 @@ def _without(counts: Tensor, chance: Tensor) -> Tensor:
 )
 def ppmi(counts: Tensor) -> Tensor:
     """`counts` [size, size] says how often two tokens stood near each other. It is symmetric. Write `ppmi`: the
-    *positive
-    pointwise mutual information* of each pair, [size, size]. It compares the share of the pair among all counts with
-    the
-    share that chance would give, the product of the two tokens' own shares:
+    *positive pointwise mutual information* of each pair, [size, size]. It compares the share of the pair among all
+    counts with the share that chance would give, the product of the two tokens' own shares:
 
     PMI = ln( share of the pair / (share of the one · share of the other) )
 
@@ -281,13 +276,10 @@ def _looks(length, speeds, step, sharpness, cosines=True, turned="query", axis=-
     ],
 )
 def neighbour_head(length: int, speeds: Tensor, step: int, sharpness: float) -> Tensor:
-    """At place t a token carries waves: sin(t · s) for each of the `speeds` s, and cos(t · s) for each. These are
-    its *key*.
-    Its *query* are the waves of the place t + `step`. Write `neighbour_head`: the attention [length, length] of a
-    head whose
-    scores are `sharpness` times the inner product of query and key. Row t says how much the token at t looks at each
-    place,
-    and adds up to 1. With a step of 1 everybody looks at the next token most.
+    """At place t a token carries waves: sin(t · s) for each of the `speeds` s, and cos(t · s) for each. These are its
+    *key*. Its *query* are the waves of the place t + `step`. Write `neighbour_head`: the attention [length, length]
+    of a head whose scores are `sharpness` times the inner product of query and key. Row t says how much the token at
+    t looks at each place, and adds up to 1. With a step of 1 everybody looks at the next token most.
     """
     angles = torch.arange(length)[:, None] * speeds  # [length, speeds]
     turned = angles + step * speeds
@@ -340,11 +332,9 @@ def neighbour_head(length: int, speeds: Tensor, step: int, sharpness: float) -> 
 )
 def grown_layers(present: int, depth: int) -> list[tuple[int, bool]]:
     """A model of `present` layers is to become one of `depth` layers, a multiple. Behind every old layer stand new
-    ones,
-    equally many behind each. A new layer begins as a copy of the old one before it, made to add nothing. Write
+    ones, equally many behind each. A new layer begins as a copy of the old one before it, made to add nothing. Write
     `grown_layers`: for each layer of the deep model the pair of the old layer that it is copied from (counted from
-    0), and
-    whether it is new.
+    0), and whether it is new.
 
     From 2 to 4 layers: `[(0, False), (0, True), (1, False), (1, True)]`.
     """
