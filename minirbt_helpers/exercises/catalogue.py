@@ -8,6 +8,8 @@ from . import (
     of_01_whole_word_masking,
     of_02_ltp_references,
     of_03_teacher_assistant,
+    of_04_two_stage_distillation,
+    of_05_finetuning,
     of_raising_a_teacher,
 )
 from .exercise import Exercise, Question, Shelf
@@ -18,6 +20,8 @@ SHELVES: tuple[Shelf, ...] = (
     of_02_ltp_references.shelf,
     of_03_teacher_assistant.shelf,
     of_raising_a_teacher.shelf,
+    of_04_two_stage_distillation.shelf,
+    of_05_finetuning.shelf,
 )
 EXERCISES: dict[str, Exercise] = {one.name: one for shelf in SHELVES for one in shelf.exercises}
 QUESTIONS: dict[str, Question] = {one.name: one for shelf in SHELVES for one in shelf.questions}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from .comparing import difference, plain, show
+from .comparing import difference, finite, plain, show
 from .exercise import Exercise
 
 SECONDS = 1.5  # for all cases together; with what comes around them a check stays below two
@@ -89,20 +89,21 @@ def _report(exercise: Exercise, outcomes: list[Outcome], offs: list[str]) -> str
     lines = [f"{exercise.name}: {right} of {len(offs)} cases are right. The first difference:"]
     lines.append(f"    {_shown(exercise, one.given)}")
     lines.append(f"    {offs[first]}" if one.problem else f"    you return {show(one.answer)}: {offs[first]}")
-    if fault := _slip(exercise, outcomes) or _sign(exercise, one):
+    if fault := _slip(exercise, outcomes, offs) or _sign(exercise, one):
         lines.append(f"  {fault}")
     lines.append(f"  More help: hint({exercise.name!r})")
     return "\n".join(lines)
 
 
-def _slip(exercise: Exercise, outcomes: list[Outcome]) -> str:
-    """The known mistake that gives the very same answers on all cases."""
+def _slip(exercise: Exercise, outcomes: list[Outcome], offs: list[str]) -> str:
+    """The known mistake that gives the very same answers: on all cases, but for those whose answer is nan."""
+    sound = [(one, off) for one, off in zip(outcomes, offs, strict=True) if not one.problem and finite(one.answer)]
     for fault, slip in exercise.slips:
         with suppress(Exception):
-            if all(
-                not one.problem
-                and not difference(plain(slip(*copy.deepcopy(one.given))), one.answer, exercise.tolerance)
-                for one in outcomes
+            made = [plain(slip(*copy.deepcopy(one.given))) for one, _ in sound]
+            pairs = zip(made, sound, strict=True)
+            if any(off for _, off in sound) and not any(
+                difference(own, one.answer, exercise.tolerance) for own, (one, _) in pairs
             ):
                 return fault
     return ""

@@ -56,6 +56,13 @@ def difference(right: object, answer: object, tolerance: float) -> str:
     return (_of_dicts if isinstance(right, dict) else _of_lists)(right, answer, tolerance)
 
 
+def finite(value: object) -> bool:
+    """Whether a plain value holds no number that is nan or infinite."""
+    if isinstance(value, dict | list | set):
+        return all(map(finite, value.values() if isinstance(value, dict) else value))
+    return bool(np.isfinite(value).all()) if isinstance(value, float | np.ndarray) else True
+
+
 def show(value: object) -> str:
     """A value on one line: small ones in full, large arrays by their shape, long lists cut off."""
     if isinstance(value, torch.Tensor | np.ndarray):
