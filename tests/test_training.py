@@ -16,7 +16,18 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES, load_model, take_layers
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.text import WholeWordCollator
-from minirbt_helpers.training import CLASSES, Distiller, distill, held_out, hidden_matches, layer_pairs, pretrain
+from minirbt_helpers.training import (
+    CLASSES,
+    Distiller,
+    MaskedPositions,
+    distill,
+    held_out,
+    held_out_questions,
+    hidden_matches,
+    kd_landmarks,
+    layer_pairs,
+    pretrain,
+)
 from minirbt_helpers.training.batches import Batches
 from minirbt_helpers.training.checkpoints import checkpoints
 from minirbt_helpers.training.evaluation import kinds_of_entries, kinds_of_tokens
@@ -185,6 +196,27 @@ def test_tokens_belong_to_the_class_of_their_word(tokenizer):
     (kinds,) = kinds_of_tokens(columns, kind_of, (1, 9))
     names = [CLASSES[kind] for kind in kinds[1:7]]
     assert names == ["common", "common", "words", "words", "punctuation", "single"]
+
+
+def test_the_landmarks_of_a_kd_loss_are_those_of_a_copy_and_of_a_constant_student(teacher, tokenizer, blocks):
+    asked = {"temperature": 4.0, "limit": 16}
+    found = kd_landmarks(teacher, blocks, tokenizer, **asked)
+    assert found["floor"] < found["constant"] < found["uniform"] == pytest.approx(np.log(len(tokenizer)))
+    copy = held_out(teacher, blocks, tokenizer, teacher=teacher, **asked)
+    assert copy["kd_loss"] == pytest.approx(found["floor"], abs=1e-4)
+    batches = [{name: batch[name] for name in ("input_ids", "labels")} for batch in questions(blocks, tokenizer)]
+    with torch.no_grad():
+        mean = torch.cat([MaskedPositions(teacher)(**batch)["logits"] for batch in batches]).mean(0)
+        constant = random_student(tokenizer)
+        constant.cls.predictions.transform.LayerNorm.weight.zero_()
+        constant.cls.predictions.transform.LayerNorm.bias.zero_()
+        constant.cls.predictions.bias.copy_(mean)
+    says = held_out(constant, blocks, tokenizer, teacher=teacher, **asked)
+    assert says["kd_loss"] == pytest.approx(found["constant"], abs=1e-4)
+
+
+def questions(blocks, tokenizer):
+    return held_out_questions(blocks, tokenizer, limit=16)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

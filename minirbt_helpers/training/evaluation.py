@@ -1,12 +1,15 @@
 """How well a model fills in masked words of held-out text (notebooks 03 and 04)."""
 
+from __future__ import annotations
+
+import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
@@ -14,6 +17,9 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 from ..errors import CourseError
 from ..text import WholeWordCollator
 from ..text.masking import IGNORED
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # What a masked token belongs to. A guesser that always says a comma or 的 is right in the first two alone.
 CLASSES = ("punctuation", "common", "single", "words")
@@ -192,6 +198,48 @@ def held_out(
         if number:
             result |= {f"{kind}_top1": first / number, f"{kind}_top5": fifth / number, f"{kind}_masked": int(number)}
     return result | ({"kd_loss": kd / masked} if teacher is not None else {})
+
+
+@torch.no_grad()
+def kd_landmarks(
+    teacher: BertForMaskedLM,
+    blocks: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    unit: str = "word",
+    temperature: float = 8.0,
+    limit: int | None = HELD_OUT_BLOCKS,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> dict[str, float]:
+    """What a KD loss on held-out blocks is to be read against, in nats per token.
+
+    At a high temperature the teacher's predictions are nearly flat, and a loss that looks half learned may be
+    that of a student that says always the same.
+
+    Args:
+        teacher: the model that is imitated.
+        blocks, tokenizer, unit, temperature, limit, batch_size, seed: as for :func:`held_out`.
+
+    Returns:
+        ``floor``, the loss of a perfect copy (the teacher's own entropy); ``constant``, that of a student which
+        answers every gap with the teacher's mean logits; ``uniform``, that of one which knows nothing, log(vocabulary).
+    """
+    device, asked, entropy = next(teacher.parameters()).device, 0, 0.0
+    logits_sum = soft_sum = torch.zeros(teacher.config.vocab_size, dtype=torch.float64)
+    for batch in held_out_questions(blocks, tokenizer, unit=unit, limit=limit, batch_size=batch_size, seed=seed):
+        answers = MaskedPositions(teacher)(batch["input_ids"].to(device), batch["labels"].to(device))
+        logits = answers["logits"].double().cpu()  # [masked, vocabulary]
+        log_soft = (logits / temperature).log_softmax(-1)
+        entropy -= float((log_soft.exp() * log_soft).sum())
+        logits_sum, soft_sum = logits_sum + logits.sum(0), soft_sum + log_soft.exp().sum(0)
+        asked += len(logits)
+    constant = (logits_sum / asked / temperature).log_softmax(-1)
+    return {
+        "floor": entropy / asked,
+        "constant": -float(soft_sum @ constant) / asked,
+        "uniform": math.log(teacher.config.vocab_size),
+    }
 
 
 def _scores(model: BertForMaskedLM, batch: dict, teacher: BertForMaskedLM | None, temperature: float) -> Tensor:
