@@ -280,7 +280,7 @@ def test_an_exported_model_takes_the_place_of_the_original(deployed):
 
 
 def test_the_command_exports_what_finetune_saved(deployed, tmp_path):
-    from minirbt_helpers.__main__ import export
+    from minirbt_helpers.commands.tasks import export
 
     model, tokenizer, _, small = deployed
     task = TASKS["tnews" if hasattr(model, "classifier") else "cmrc2018"]
