@@ -1,13 +1,15 @@
 """How well a model fills in masked words of held-out text (notebooks 03 and 04)."""
 
+from __future__ import annotations
+
 import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from datasets import Dataset
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
@@ -15,6 +17,9 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 from ..errors import CourseError
 from ..text import WholeWordCollator
 from ..text.masking import IGNORED
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # What a masked token belongs to. A guesser that always says a comma or 的 is right in the first two alone.
 CLASSES = ("punctuation", "common", "single", "words")
