@@ -116,13 +116,14 @@ def test_every_figure_says_its_numbers():
     rows = [{"step": step, "loss": 9 / step, "kd": 8 / step, "hidden 2-1": 1 / step} for step in (1, 2)]
     scores = {"tnews": {"teacher": [0.5], "student": [0.4, 0.425]}}
     colours = {"teacher": "teacher", "student": "student"}
+    by_rate = {"student": {1e-3: [0.4, 0.425]}}
     sizes = {"teacher": 6.8, "student": 0.8}
     figures = {
         "RBT6 59.8M": insight.draw_parameters(ARCHITECTURES.values(), "full", 21128),
         "teacher 30.0%": insight.draw_accuracies({"Words": {"teacher": result(0.3), "student": result(0.2)}}),
         "6 layers 20.0%": insight.draw_accuracy_by_depth({"first": {6: result(0.2)}}),
         "student 41.2%": insight.draw_task_scores(scores, {"tnews": None}, colours),
-        "student: 0.001 41.2%": insight.draw_learning_rates({"student": {1e-3: [0.4, 0.425]}}, {"student": 1e-3}, colours),
+        "student: 0.001 41.2%": insight.draw_learning_rates(by_rate, {"student": 1e-3}, colours),
         "tnews: 2 50.0%": insight.draw_epochs({"tnews": {2: [0.5]}}, {"tnews": None}),
         "student (0.8) 41.2%, teacher (6.8) 50.0%": insight.draw_quality(scores, sizes, "million parameters"),
         "student 90.0%": insight.draw_kept_shares({"student": 0.9}, {"M": sizes}),

@@ -31,7 +31,7 @@ def refresh() -> None:
 @app.command()
 def doctor() -> None:
     """Print what this machine has, and whether the course can run here."""
-    from ..course import examine
+    from ..doctor import examine
 
     for name, finding in examine().items():
         print(f"{name:<14}{finding}")
