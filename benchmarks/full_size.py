@@ -6,13 +6,15 @@ random tokens, or those of a text, in memory.
 
 import gc
 import itertools
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -23,7 +25,9 @@ from transformers import BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
 
 from minirbt_helpers.models import ARCHITECTURES
 from minirbt_helpers.models.architectures import FULL_VOCABULARY
+from minirbt_helpers.workspace import PACKAGE
 
+ROOM, MEASURING = "minirbt_helpers.insight", ("speed", "reading", "similarity")
 RESULTS = Path(__file__).parent / "results"
 SIZES = {
     "full": {"scale": "full", "vocabulary": FULL_VOCABULARY, "length": 512},
@@ -292,10 +296,17 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
+@cache
 def insight() -> ModuleType:
-    """The room :mod:`minirbt_helpers.insight`: what measures, also where what draws is not installed."""
-    from minirbt_helpers import insight as room
-
+    """The room :mod:`minirbt_helpers.insight`; where what draws is not installed, its measuring half alone."""
+    with suppress(ModuleNotFoundError):
+        return import_module(ROOM)
+    room = ModuleType(ROOM)
+    room.__path__ = [str(PACKAGE / "insight")]  # a room without its door, which brings the pictures
+    sys.modules[ROOM] = room
+    for name in MEASURING:
+        with suppress(ModuleNotFoundError):  # scipy, say: its part is left out
+            vars(room).update(vars(import_module(f"{ROOM}.{name}")))
     return room
 
 
@@ -316,8 +327,3 @@ def last_line(*arguments: str) -> str:
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1][:200])
     return done.stdout.splitlines()[-1]
-
-
-def median_of_late(seconds: Sequence[float]) -> float:
-    """The median of the second half: the first steps warm up."""
-    return statistics.median(seconds[len(seconds) // 2 :])

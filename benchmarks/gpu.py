@@ -173,6 +173,7 @@ def compiled(plan: Plan, stage: str, peak: float, micro_batch: int) -> dict:
 
     torch._dynamo.reset()
     counters.clear()
+    torch.compiler.set_stance("default" if CUDA else "force_eager")  # a CPU takes minutes to compile
     run = Engine(STAGES[stage][0], stage, plan.sizes, plan.precision, compiled=True)
     begin = time.perf_counter()
     run.seconds(micro_batch, count=1)
@@ -538,7 +539,7 @@ PARTS = {
     "training": Part(measure_training, 40, TRAINING),
     "runs": Part(measure_runs, 23, TRAINING),
     "family": Part(measure_family, 7),
-    "insight": Part(measure_insight, 5),
+    "insight": Part(measure_insight, 5, ("scipy",)),
     "pretraining": Part(measure_pretraining, 25, TRAINING),
 }
 
@@ -617,6 +618,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="for all parts together")
     parser.add_argument("--tiny", action="store_true", help="small models, few steps, no limit, any machine")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the result")
+    parser.add_argument("--readme", action="store_true", help="only put what was measured before into README.md")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--doomed", type=Path, help=argparse.SUPPRESS)
@@ -626,6 +628,8 @@ def main() -> None:
     elif options.part:
         plan = json.loads((options.folder / "plan.json").read_text(encoding="utf-8"))
         PARTS[options.part].run(Plan(plan, options.folder / "notes.jsonl"))
+    elif options.readme:
+        update_readme(project_root() / "README.md")
     elif not (CUDA or options.tiny):
         sys.exit("no GPU here, or a torch without CUDA: --tiny runs the same on this machine, small")
     else:
@@ -652,6 +656,16 @@ def measure_all(minutes: float, tiny: bool, output: Path) -> Path:
     report.write()
     print(f"kept in {report.file}")
     return report.file
+
+
+def update_readme(readme: Path) -> None:
+    """Put the table of hours as it is now, measured or assumed, in the place of the one that stands there."""
+    from minirbt_helpers.training import hours_table, machines
+
+    table, text = hours_table(machines()), readme.read_text(encoding="utf-8")
+    head = re.escape("\n".join(table.splitlines()[:2]))
+    with atomic_file(readme) as stream:
+        stream.write(re.sub(rf"{head}(\n\|[^\n]*)*", lambda _: table, text))
 
 
 def now() -> str:
