@@ -58,6 +58,10 @@ class Blocks:
         rows = {name: column[places] for name, column in self.columns.items()}
         return rows if self.arrays else {name: row.tolist() for name, row in rows.items()}
 
+    def first(self, most: int | None) -> "Blocks":
+        """The first blocks; None: all."""
+        return Blocks({name: column[:most] for name, column in self.columns.items()}, self.arrays)
+
     def with_format(self, form: str) -> "Blocks":
         """The same blocks, with rows as arrays."""
         return Blocks(self.columns, arrays=form == "numpy")
