@@ -261,7 +261,7 @@ def distill(
         output: folder of the result; None: ``runs/<scale>/<stage>``.
         progress: show progress bars.
         watch: called with all rows of metrics at every evaluation, or once for a run that is loaded
-            (``insight.LiveCurves``).
+            (``insight.LiveLosses``).
 
     Returns:
         The student (eval mode), its folder, and one row of losses per step.

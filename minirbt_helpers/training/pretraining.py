@@ -45,7 +45,7 @@ def pretrain(
         output: folder of the result; None: ``runs/<scale>/pretrained``.
         title: of the progress bar.
         progress: show progress bars.
-        watch: called with all rows of metrics at every evaluation (``insight.LiveCurves``).
+        watch: called with all rows of metrics at every evaluation (``insight.LiveLosses``).
 
     Returns:
         The model (eval mode), its folder, and one row of losses per step; resumes as
