@@ -27,7 +27,8 @@ from minirbt_helpers.models import ARCHITECTURES
 from minirbt_helpers.models.architectures import FULL_VOCABULARY
 from minirbt_helpers.workspace import PACKAGE
 
-ROOM, MEASURING = "minirbt_helpers.insight", ("speed", "reading", "similarity")
+ROOM = "minirbt_helpers.insight"
+MEASURING = ("measured.speed", "measured.reading", "measured.hidden_states", "measured.attention")
 RESULTS = Path(__file__).parent / "results"
 SIZES = {
     "full": {"scale": "full", "vocabulary": FULL_VOCABULARY, "length": 512},

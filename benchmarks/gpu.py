@@ -475,9 +475,9 @@ def measure_family(plan: Plan) -> None:
     models = {name: random_model(name, plan.sizes).eval().to(DEVICE, dtype) for name in ARCHITECTURES}
     for batch, length in itertools.product((1, 32), (32,) if plan.tiny else (128, 512)):
         rounds = 2 if plan.tiny else 20
-        timings = room.time_models(models, batch, length, rounds)
+        timings = room.model_timings(models, batch, length, rounds)
         faster = room.speed_ups(timings, "RoBERTa-wwm-ext")
-        seconds = {name: statistics.median(room.seconds_of(rounds)) for name, rounds in timings.items()}
+        seconds = {name: statistics.median(room.round_seconds(rounds)) for name, rounds in timings.items()}
         found = {
             name: {"milliseconds": 1e3 * one, "texts_per_second": batch / one, "times_teacher": faster[name].median}
             for name, one in seconds.items()
@@ -506,11 +506,11 @@ def measure_insight(plan: Plan) -> None:
         return found
 
     teacher, student = (
-        timed(f"{name} reads", partial(room.read_all, model, sentences, name)) for name, model in models.items()
+        timed(f"{name} reads", partial(room.readings, model, sentences, name)) for name, model in models.items()
     )
     timed("CKA of all pairs of states", lambda: room.cka_matrix(teacher, student))
     distances = timed("distances of all pairs of heads", lambda: room.head_distances(teacher, student))
-    timed("heads paired", lambda: room.match_heads(distances))
+    timed("heads paired", lambda: room.head_matches(distances))
     timed("attention within words", lambda: room.word_binding(teacher)) if LTP else None
     plan.note("sentences", found=len(sentences))
     plan.note("seconds", found=taken)

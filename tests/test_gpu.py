@@ -92,7 +92,7 @@ sys.modules.update(dict.fromkeys({absent}))
 sys.path.insert(0, "benchmarks")
 import full_size, gpu, minirbt_helpers.training
 room = full_size.insight()
-asked = ("time_models", "speed_ups", "product_rate", "read_all", "sentences", "cka_matrix", "match_heads")
+asked = ("model_timings", "speed_ups", "product_rate", "readings", "sentences", "cka_matrix", "head_matches")
 print([name for name in asked if not hasattr(room, name)])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stderr
