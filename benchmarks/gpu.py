@@ -109,9 +109,7 @@ class Plan:
         """Note a finding under a place such as ``"assistant", "engine bf16"``."""
         with open(self.notes, "a", encoding="utf-8") as stream:
             stream.write(json.dumps([place, found]) + "\n")
-        shown = found if isinstance(found, dict) else {"": found}
-        plain = {name: value for name, value in shown.items() if isinstance(value, int | float | str)}
-        print(" · ".join(place), json.dumps(plain), flush=True)
+        print(" · ".join(place), json.dumps(found)[:300], flush=True)
 
     def attempt(self, *place: str, find: Callable[[], object], seconds: float = 0.0) -> bool:
         """Note what a measurement finds, or why there is none; the next ones come all the same.
@@ -144,9 +142,9 @@ def measure_training(plan: Plan) -> None:
     for stage in STAGES:
         plan.note(stage, "operations_per_token", found=operations(*STAGES[stage], plan.sizes))
         plan.attempt(stage, f"engine {form}", find=partial(engine, plan, stage, peaks[form], best), seconds=15)
-    plan.attempt(
-        "student", "engine fp16", find=partial(scaled, plan, 1 if plan.tiny else best.get("student", 8)), seconds=10
-    )
+    if form != "fp16":
+        find = partial(scaled, plan, 1 if plan.tiny else best.get("student", 8))
+        plan.attempt("student", "engine fp16", find=find, seconds=10)
     for name, precision in ((f"{form} autocast", form), ("fp32", "fp32")):
         for stage in STAGES:
             find = partial(stock, plan, stage, precision, peaks[precision])
@@ -293,7 +291,7 @@ def waits_in(work: Callable[[], None]) -> dict[str, int] | None:
 
 KINDS = {  # of a GPU's kernels, by what their names hold; the first that fits
     "attention": r"flash|fmha|sdpa|attention",
-    "matrix products": r"gemm|cutlass|nvjet|xmma|cublas|\bmm\b|_mm_",
+    "matrix products": r"gemm|cutlass|nvjet|xmma|cublas|addmm|bmm|\bmm\b",
     "copies": r"memcpy|memset",
     "optimizer": r"adam|multi_tensor|lpnorm|foreach",
 }
@@ -477,10 +475,9 @@ def measure_family(plan: Plan) -> None:
         rounds = 2 if plan.tiny else 20
         timings = room.model_timings(models, batch, length, rounds)
         faster = room.speed_ups(timings, "RoBERTa-wwm-ext")
-        seconds = {name: statistics.median(room.round_seconds(rounds)) for name, rounds in timings.items()}
         found = {
-            name: {"milliseconds": 1e3 * one, "texts_per_second": batch / one, "times_teacher": faster[name].median}
-            for name, one in seconds.items()
+            name: {"milliseconds": one, "texts_per_second": 1e3 * batch / one, "times_teacher": faster[name].median}
+            for name, one in room.median_milliseconds(timings).items()
         }
         plan.note(f"batch {batch}, length {length}, {plan.precision}", found=found)
 
