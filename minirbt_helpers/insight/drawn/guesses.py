@@ -5,6 +5,7 @@ from html import escape
 
 from IPython.display import HTML
 
+from ..measured.glosses import gloss_in_place
 from ..measured.guesses import Guesses, right_guesses
 from .canvas import Box, Drawing, Text, finished, shelf, text_width, titled
 from .tables import table, tint
@@ -14,6 +15,9 @@ from .theme import colour_of, ink_of, role_of
 def draw_mask_guesses(text: str, answers: Mapping[str, Guesses], truth: str = "") -> HTML:
     """The guesses of several models for one text as a table, a column per model and ``[MASK]`` (notebook 00).
 
+    Beneath a guess stand the pinyin and the English of the word that it makes with its neighbours, where the table
+    of glosses has it.
+
     Args:
         text: the text with its ``[MASK]``s.
         answers: per model's name, what :func:`mask_guesses` returns; a name that begins with a key of the palette
@@ -21,24 +25,44 @@ def draw_mask_guesses(text: str, answers: Mapping[str, Guesses], truth: str = ""
         truth: what a person would write, one character per ``[MASK]``; candidates that agree are ticked.
     """
     first = next(iter(answers.values()))
-    head, rows = "", [""] * len(first[0])
+    head, rows, parts = "", [""] * len(first[0]), text.split("[MASK]")
     for name, places in answers.items():
         colour = colour_of(name)
         style = f"text-align:left;color:{colour};padding:.15em .6em"
         head += f'<th colspan="{len(first)}" style="{style}">{escape(name)}</th>'
         for place, candidates in enumerate(places):
             for rank, (token, probability) in enumerate(candidates):
-                rows[rank] += _candidate(token, probability, colour, truth[place : place + 1])
-    return HTML(f'<div style="margin:.6em .6em .2em;font-size:1.25em">{_gap(text)}</div>' + table(head, rows))
+                meaning = _meaning(token, parts[place], parts[place + 1])
+                rows[rank] += _candidate(token, probability, colour, truth[place : place + 1], meaning)
+    hidden = _hidden(truth, parts) if truth else ""
+    return HTML(f'<div style="margin:.6em .6em .2em;font-size:1.25em">{_gap(text)}{hidden}</div>' + table(head, rows))
 
 
-def _candidate(token: str, probability: float, colour: str, truth: str) -> str:
+def _candidate(token: str, probability: float, colour: str, truth: str, meaning: str) -> str:
     tick = " ✓" if truth and token == truth else ""
     bar = f"linear-gradient(90deg,{tint(colour)} {probability:.1%},transparent {probability:.1%})"
     weight = "bold" if tick else "normal"
     share = f'<span style="float:right;opacity:.75;padding-left:1em">{probability:.1%}</span>'
-    style = f"background:{bar};width:8.5em;padding:.15em .6em;text-align:left;font-weight:{weight}"
-    return f'<td style="{style}">{escape(token)}{tick}{share}</td>'
+    style = f"background:{bar};width:8.5em;padding:.15em .6em;text-align:left;vertical-align:top;font-weight:{weight}"
+    beneath = f"<br>{meaning}" if meaning else ""
+    return f'<td style="{style}">{escape(token)}{tick}{share}{beneath}</td>'
+
+
+def _hidden(truth: str, parts: Sequence[str]) -> str:
+    """What a person would write, with its gloss where the gaps are one word's."""
+    meaning = "" if any(parts[1:-1]) else _meaning(truth, parts[0], parts[-1])
+    return f'<span style="margin-left:1.5em;font-size:.8em">hidden: {escape(truth)} {meaning}</span>'
+
+
+def _meaning(token: str, before: str, after: str) -> str:
+    """The gloss of a guess in small print; the word that it makes with its neighbours is written out."""
+    found = gloss_in_place(token, before, after)
+    if found is None:
+        return ""
+    word, (pinyin, english) = found
+    written = "" if word == token else f"{word} "
+    style = "font-size:.75em;font-weight:normal;opacity:.75"
+    return f'<span style="{style}">{escape(written)}<i>{escape(pinyin)}</i>&ensp;{escape(english)}</span>'
 
 
 def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Sequence[Guesses]]) -> HTML:
@@ -47,7 +71,8 @@ def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Seq
     Args:
         questions: ``text`` with one ``[MASK]``, its ``answer``, and ``pinyin``, ``english`` and ``kind``.
         answers: per model's name, what :func:`mask_guesses` returns for every question; the right token is
-            set off, and the last row counts how often it came first, and came at all.
+            set off, and the last row counts how often it came first, and came at all. Beside a guess stand the
+            pinyin and the English of the word that it makes with its neighbours, where the table of glosses has it.
     """
     cell = "text-align:left;vertical-align:top;padding:.3em .8em"
     head = f'<th style="{cell}">sentence</th>'
@@ -63,8 +88,9 @@ def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Seq
         head += f'<th style="{cell};color:{colour}">{escape(name)}</th>'
         tokens = [[token for token, _ in candidates] for (candidates,) in filled]
         for number, (question, said) in enumerate(zip(questions, tokens, strict=True)):
-            shown = " ".join(_said(token, token == question["answer"], colour) for token in said)
-            body[number] += f'<td style="{cell};white-space:nowrap;font-size:1.15em">{shown}</td>'
+            parts, answer = question["text"].split("[MASK]"), question["answer"]
+            shown = "<br>".join(f"{_said(token, token == answer, colour)} {_meaning(token, *parts)}" for token in said)
+            body[number] += f'<td style="{cell};white-space:nowrap">{shown}</td>'
         first, found = right_guesses([question["answer"] for question in questions], filled)
         sums += f'<td style="{cell}"><b>{first}, {found} of {len(questions)}</b></td>'
     return HTML(table(head, [*body, sums]))

@@ -1,0 +1,79 @@
+"""What Chinese words mean, for readers without Chinese: the course's own table, and the word that a guess makes."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from ...errors import CourseError
+from ...lines import read_lines
+from ...workspace import resolve
+
+GLOSSES = "data_samples/glosses.tsv"
+COLUMNS = ("word", "pinyin", "english")
+
+
+class Gloss(NamedTuple):
+    """How a word is read and what it means; where two readings are common, both, divided by ``"; "`` in both."""
+
+    pinyin: str
+    english: str
+
+
+@cache
+def glosses(file: str | Path = GLOSSES) -> Mapping[str, Gloss]:
+    """Pinyin and English of common characters and everyday words (notebook 00); the table is read once.
+
+    Args:
+        file: three columns divided by tabs, ``word``, ``pinyin`` and ``english``, with these names in its first line.
+
+    Raises:
+        CourseError: no such file, or a line that is no entry (file and line named).
+    """
+    path, table = resolve(file), {}
+    for number, line in enumerate(read_lines(path), start=1):
+        fields = tuple(line.split("\t"))
+        wrong = _what_is_wrong(number, fields, table)
+        if wrong:
+            fix = "a line is a word, its pinyin and its English, divided by tabs"
+            raise CourseError(wrong, where=f"{path}, line {number}", fix=fix)
+        if number > 1:
+            table[fields[0]] = Gloss(*fields[1:])
+    return MappingProxyType(table)
+
+
+def _what_is_wrong(number: int, fields: tuple[str, ...], known: Mapping[str, Gloss]) -> str:
+    if number == 1:
+        return "" if fields == COLUMNS else f"the first line names the columns {', '.join(COLUMNS)}"
+    if len(fields) != len(COLUMNS):
+        return f"{len(fields)} fields instead of {len(COLUMNS)}"
+    if not all(field and field == field.strip() for field in fields):
+        return "a field is empty, or has blanks at its ends"
+    word, pinyin, english = fields
+    if word in known:
+        return f"a second entry for {word}"
+    return "" if pinyin.count("; ") == english.count("; ") else "pinyin and English have different numbers of readings"
+
+
+def gloss_in_place(token: str, before: str = "", after: str = "") -> tuple[str, Gloss] | None:
+    """The longest entry that a token makes with its neighbours: 气 after 今天天 makes 天气 *tiānqì* "weather".
+
+    The table knows no grammar: where a character could belong to either side, the longer word is named, and of
+    two that are equally long the one that begins earlier.
+
+    Args:
+        token: what a model writes into a gap.
+        before, after: the text on both sides of the gap.
+
+    Returns:
+        The entry's word and its gloss; None where the table has neither a word there nor the token itself.
+    """
+    table = glosses()
+    spare = max(map(len, table), default=0) - len(token)  # characters that the longest entry has beside the token
+    for size in range(spare, -1, -1):
+        for left in range(min(size, len(before)), -1, -1):
+            word = before[len(before) - left :] + token + after[: size - left]
+            if word in table:
+                return word, table[word]
+    return None
