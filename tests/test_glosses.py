@@ -170,6 +170,7 @@ def test_the_table_is_read_once_and_cannot_be_changed():
         ("北", "", "京是中国的首都。", "北京"),
         ("起", "对不", "，我来晚了。", "对不起"),
         ("书", "他在图", "馆里", "图书馆"),
+        ("天", "今", "气", "今天"),  # two equally long words: the earlier one
         ("水", "", "", "水"),
         ("水", "[SEP]", "[MASK]", "水"),
         ("京是", "北", "", None),
@@ -188,9 +189,9 @@ def test_the_table_of_guesses_glosses_every_guess_it_can_and_the_hidden_word():
     table = draw_mask_guesses("房间很[MASK][MASK]。", answers, truth="干净").data
     assert "hidden: 干净" in table and "<i>gānjìng</i>&ensp;clean" in table
     assert table.count("<i>") == 3 and f"<i>{TABLE['净'].pinyin}</i>" in table  # 干净 as a whole, 干, 净
-    apart = draw_mask_guesses("干[MASK]的，很[MASK]净", {"teacher": [[("净", 0.9)], [("净", 0.9)]]}, truth="净干").data
+    apart = draw_mask_guesses("干[MASK]的，很[MASK]净", {"teacher": [[("净", 0.9)], [("净", 0.9)]]}, truth="干净").data
     assert apart.count("干净 <i>gānjìng</i>&ensp;clean") == 1  # the first gap's; the second's 净净 is no word
-    assert "hidden: 净干 </span>" in apart
+    assert "hidden: 干净 </span>" in apart  # two gaps that are not one word's
 
 
 def test_the_cloze_table_glosses_the_word_that_a_guess_makes():
