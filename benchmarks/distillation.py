@@ -28,9 +28,9 @@ from transformers import BertForMaskedLM, BertTokenizer
 
 from minirbt_helpers.models import ARCHITECTURES
 from minirbt_helpers.models.architectures import FULL_VOCABULARY
+from minirbt_helpers.models.attention import fast_on_cpu
 from minirbt_helpers.recipe import Recipe, load_recipe
 from minirbt_helpers.text import WholeWordCollator
-from minirbt_helpers.training.attention import fast_on_cpu
 from minirbt_helpers.training.batches import Batches
 from minirbt_helpers.training.costs import distillation_operations
 from minirbt_helpers.training.distillation import Distiller, Pupil, frozen

@@ -337,10 +337,16 @@ def sweep(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="seeds per setting")] = 3,
     taught_by: Annotated[str | None, typer.Option(help="the model that teaches the others on every task")] = None,
-    reference: Annotated[str | None, typer.Option(help="the model the second table is relative to")] = None,
+    try_temperatures: Annotated[
+        list[float] | None, typer.Option(min=1e-3, help="temperature of teaching to try; repeat; default: the recipe's")
+    ] = None,
+    search: Annotated[
+        bool, typer.Option(help="find every model's rate on each task first, on a part of the train rows")
+    ] = False,
+    reference: Annotated[str | None, typer.Option(help="the model that shares and verdicts are relative to")] = None,
 ) -> None:
     """Fine-tune models on tasks by the published protocol; run it again to go on after an interruption."""
-    from .tasks import read_results, write_report
+    from .tasks import read_results, search_rates, write_report
     from .tasks import sweep as run
     from .tasks.protocol import EPOCHS, TASKS, identity
 
@@ -361,14 +367,16 @@ def sweep(
         "epochs": try_epochs or EPOCHS,
         "seeds": range(recipe.seed, recipe.seed + seeds),
     }
-    done = run(
-        recipe,
-        {name: _start(recipe, one) for name, one in starts.items()},
-        output,
-        rates=rates,
-        teacher=taught_by,
-        **chosen,
-    )
+    models = {name: _start(recipe, one) for name, one in starts.items()}
+    if search:
+        if rate:
+            raise CourseError("--search and --rate", fix="name rates, or let them be searched")
+        found = search_rates(recipe, models, output.with_suffix(".search.jsonl"), tasks=chosen["tasks"])
+        for name, by_task in found.items():
+            for where, one in by_task.items():
+                print(f"{name} on {where}: {one}")
+        rates = {name: {where: [one.rate] for where, one in by_task.items()} for name, by_task in found.items()}
+    done = run(recipe, models, output, rates=rates, teacher=taught_by, temperatures=try_temperatures, **chosen)
     asked = {identity(row) for row in done}  # made now or long ago, they count as the latest
     rows = [row for row in read_results(output) if identity(row) not in asked] + done
     write_report(output.with_suffix(".md"), rows, reference, recipe.scale)

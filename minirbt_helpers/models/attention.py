@@ -1,4 +1,4 @@
-"""Attention and dropout while a BERT trains on a CPU: the same mathematics at less cost (notebook 04).
+"""Attention and dropout while a BERT trains on a CPU: the same mathematics at less cost (notebooks 04 and 05).
 
 On a CPU torch's fused attention has no dropout; with dropout it falls back to float32 and draws a
 random number for every pair of positions, which takes most of a student's step at length 512. Here
@@ -99,13 +99,18 @@ AttentionMaskInterface.register(NAME, eager_mask)
 
 
 @contextmanager
-def fast_on_cpu(*models: PreTrainedModel) -> Iterator[None]:
-    """Let models on a CPU use this attention, in place of torch's fused one, and this dropout, until the block ends."""
+def fast_on_cpu(*models: PreTrainedModel, attention: bool = True) -> Iterator[None]:
+    """Let models on a CPU use this attention, in place of torch's fused one, and this dropout, until the block ends.
+
+    Args:
+        models: those that are elsewhere stay as they are.
+        attention: False: the dropout alone; in float32 torch's attention is the faster one where it drops nothing.
+    """
     with ExitStack() as undo:
         for model in models:
             if model.device.type != "cpu":
                 continue
-            if model.config._attn_implementation == "sdpa":
+            if attention and model.config._attn_implementation == "sdpa":
                 model.set_attn_implementation(NAME)
                 undo.callback(model.set_attn_implementation, "sdpa")
             for module in model.modules():
