@@ -1,8 +1,14 @@
 """Laws of fine-tuning's batches: of like length, in an order of the seed's own, padded and no more."""
 
+from contextlib import ExitStack
+
 import numpy as np
+import pytest
 import torch
 
+from minirbt_helpers.models import ARCHITECTURES
+from minirbt_helpers.models.attention import fast_on_cpu, first_token_alone
+from minirbt_helpers.tasks import TASKS, with_head
 from minirbt_helpers.tasks.distilling import entropy
 from minirbt_helpers.tasks.trainer import STRETCH, Batches, Buckets
 
@@ -49,3 +55,26 @@ def test_the_floor_of_the_kd_loss_is_what_the_teacher_itself_has():
         soft = logits / temperature
         own = torch.nn.functional.cross_entropy(soft, soft.softmax(-1))
         torch.testing.assert_close(entropy(logits, temperature), own)
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_a_classifier_needs_the_first_token_of_the_last_layer_alone(attention):
+    """The same logits and gradients, padding or not; afterwards the model is as before; other heads are left alone."""
+    base = ARCHITECTURES["RBT3"].random_model("sample", 50)
+    model = with_head(base, TASKS["bq"], attention_dropout=0.0).eval()
+    batch = Batches(padding=0)([{"input_ids": np.arange(2, 2 + size), "label": size % 2} for size in (9, 4)])
+    found = {}
+    for quick in (False, True):
+        model.zero_grad()
+        with ExitStack() as stack:
+            if quick:
+                stack.enter_context(fast_on_cpu(model, attention=attention))
+                stack.enter_context(first_token_alone(model))
+            outputs = model(**batch)
+            outputs.loss.backward()
+        found[quick] = [outputs.logits, *(weight.grad for weight in model.parameters())]
+    torch.testing.assert_close(found[True], found[False], atol=1e-5, rtol=1e-4)
+    assert "forward" not in vars(model.bert.encoder.layer[-1].attention)
+    reader = with_head(base, TASKS["drcd"])
+    with first_token_alone(reader):
+        assert reader(batch["input_ids"]).start_logits.shape == (2, 9)

@@ -12,8 +12,10 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, BertForSequenceClassification, PreTrainedModel
 from transformers.masking_utils import eager_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.bert.modeling_bert import BertAttention, eager_attention_forward
 
 NAME = "minirbt_cpu"
 SIXTEEN_BITS = 2**16
@@ -73,7 +75,6 @@ def dropout(module: nn.Dropout, states: Tensor) -> Tensor:
     return states * kept.to(states.dtype).div_(share)
 
 
-@torch.compiler.disable
 def attention(
     module: nn.Module,
     query: Tensor,
@@ -86,12 +87,17 @@ def attention(
 ) -> tuple[Tensor, None]:
     """transformers' interface: [batch, heads, length, width] in, [batch, length, heads, width] out."""
     query = query * (scaling or query.shape[-1] ** -0.5)
+    if dropout:
+        return dropped_attention(query, key, value, attention_mask, dropout).transpose(1, 2), None
     with torch.autocast(query.device.type, enabled=False):  # which would turn softmax into float32
-        if dropout:
-            output = DroppedAttention.apply(query, key, value, attention_mask, dropout)
-        else:
-            output = attention_chances(query, key, attention_mask) @ value
-    return output.transpose(1, 2), None
+        return (attention_chances(query, key, attention_mask) @ value).transpose(1, 2), None
+
+
+@torch.compiler.disable
+def dropped_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+    """:class:`DroppedAttention`, which draws its random numbers outside of torch and so outside of a compiled graph."""
+    with torch.autocast(query.device.type, enabled=False):
+        return DroppedAttention.apply(query, key, value, bias, dropout)
 
 
 AttentionInterface.register(NAME, attention)
@@ -114,7 +120,37 @@ def fast_on_cpu(*models: PreTrainedModel, attention: bool = True) -> Iterator[No
                 model.set_attn_implementation(NAME)
                 undo.callback(model.set_attn_implementation, "sdpa")
             for module in model.modules():
-                if isinstance(module, nn.Dropout):
+                if isinstance(module, nn.Dropout) and module.p:  # one that drops nothing may stay in a compiled graph
                     module.forward = partial(dropout, module)
                     undo.callback(delattr, module, "forward")
         yield
+
+
+@contextmanager
+def first_token_alone(*models: PreTrainedModel) -> Iterator[None]:
+    """Let the last layers of classifiers compute what the classifier reads: [CLS], until the block ends.
+
+    All tokens are keys and values there; only the first one asks, and goes through the rest of the layer. Saved is
+    most of one layer: a sixth of a six-layer model. Models that are no classifiers stay as they are.
+    """
+    with ExitStack() as undo:
+        for model in models:
+            if isinstance(model, BertForSequenceClassification):
+                last = model.bert.encoder.layer[-1].attention
+                last.forward = partial(_of_first, last)
+                undo.callback(delattr, last, "forward")
+        yield
+
+
+def _of_first(part: BertAttention, states: Tensor, attention_mask: Tensor | None = None, **_: object) -> tuple:
+    """``BertAttention.forward`` for the first token: [batch, length, width] in, [batch, 1, width] out."""
+    own, first = part.self, states[:, :1]
+    heads = [
+        linear(given).unflatten(-1, (-1, own.attention_head_size)).transpose(1, 2)  # [batch, heads, tokens, width]
+        for linear, given in ((own.query, first), (own.key, states), (own.value, states))
+    ]
+    mask = attention_mask if attention_mask is None else attention_mask[:, :, :1]
+    compute = ALL_ATTENTION_FUNCTIONS.get_interface(own.config._attn_implementation, eager_attention_forward)
+    dropped = own.dropout.p if own.training else 0.0
+    output, _ = compute(own, *heads, mask, dropout=dropped, scaling=own.scaling)
+    return part.output(output.flatten(2), first), None

@@ -17,7 +17,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
 
 from ..errors import CourseError
-from ..models.attention import fast_on_cpu
+from ..models.attention import fast_on_cpu, first_token_alone
 from ..recipe import Recipe
 from ..workspace import progress_bar, quiet_datasets
 from .answering import SHORTEST_WINDOW, best_answers, span_rows, windows
@@ -70,7 +70,9 @@ def finetune(
     headed = with_head(model, task, recipe.task_attention_dropout)
     lesson = Lesson(prepared)
     dropped = recipe.task_attention_dropout > 0
-    with tempfile.TemporaryDirectory() as scratch, fast_on_cpu(headed, attention=dropped):
+    both = (headed, teacher.model) if teacher else (headed,)
+    quick = fast_on_cpu(headed, attention=dropped), first_token_alone(*both)
+    with tempfile.TemporaryDirectory() as scratch, quick[0], quick[1]:
         arguments = training_arguments(recipe, rate, seed, scratch, every_epoch)
         trainer = _trainer(headed, lesson, arguments, tokenizer, recipe, teacher)
         if progress:

@@ -86,6 +86,11 @@ class OrderedTrainer(Trainer):
     def _get_eval_sampler(self, eval_dataset: Rows) -> Sampler:
         return SequentialSampler(eval_dataset)
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """As the Trainer does, without its search for memory to free: a new Trainer has none to find."""
+        super().create_accelerator_and_postprocess()
+        self.accelerator.free_memory = lambda *objects: objects
+
     def floating_point_ops(self, inputs: dict) -> int:
         """Not counted: the Trainer walks over all parameters for it, at every step."""
         return 0
