@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from .errors import CourseError, Interrupted
 from .recipe import SCALES, Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from .tasks import Finetuned
 
 SAMPLE = SCALES["sample"]
 TEXT = (
@@ -288,6 +291,21 @@ def finetune(
     print(json.dumps(result.result(), ensure_ascii=False), flush=True)  # even if it cannot be saved
     if output:
         result.save(output)
+    _warn_of_overlap(recipe, result)
+
+
+def _warn_of_overlap(recipe: Recipe, tuned: "Finetuned") -> None:
+    """Say how many dev rows stand in the train rows, if any do, and what the score is without them."""
+    from .tasks import overlap
+    from .tasks.finetuning import used_rows
+
+    found = overlap(*used_rows(recipe, tuned.task))
+    if len(found.unseen) == found.rows:
+        return
+    scores = tuned.by_row[tuned.task.metric]
+    rest = [scores[row] for row in found.unseen]
+    without = f"; {tuned.task.metric} without them: {sum(rest) / len(rest):.1%}" if rest else ""
+    typer.echo(f"{found}{without}", err=True)
 
 
 @app.command()
@@ -357,6 +375,8 @@ def sweep(
         raise CourseError("the tables go into the .md", where=output, fix="name the results ….jsonl")
     if reference and reference not in {*starts, *(row["model"] for row in read_results(output))}:
         raise CourseError(f"--reference {reference}: no such model", fix=f"one of {', '.join(starts)}")
+    if search and rate:
+        raise CourseError("--search and --rate", fix="name rates, or let them be searched")
     rates: dict[str, list[float]] = {}
     for one in rate or ():
         name, value = _named(one, "--rate model=1e-4") if "=" in one else ("", one)
@@ -369,8 +389,6 @@ def sweep(
     }
     models = {name: _start(recipe, one) for name, one in starts.items()}
     if search:
-        if rate:
-            raise CourseError("--search and --rate", fix="name rates, or let them be searched")
         found = search_rates(recipe, models, output.with_suffix(".search.jsonl"), tasks=chosen["tasks"])
         for name, by_task in found.items():
             for where, one in by_task.items():

@@ -305,6 +305,8 @@ def test_a_whole_row_without_its_line_end_is_kept(contest, stubbed):
         ({"rates": (float("nan"),)}, "a learning rate of nan"),
         ({"epochs": (0,)}, "epochs 0"),
         ({"teacher": "nobody"}, "no model 'nobody'"),
+        ({"temperatures": (2.0,)}, "nobody teaches"),
+        ({"temperatures": (0.0,), "teacher": "student"}, "a temperature of 0.0"),
     ],
 )
 def test_a_sweep_that_cannot_end_does_not_begin(contest, stubbed, change, message):

@@ -1,6 +1,7 @@
 """Fine-tuning on a task with transformers' Trainer (notebook 05)."""
 
 import tempfile
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from datasets import Dataset
@@ -69,11 +70,13 @@ def finetune(
     set_seed(seed)
     headed = with_head(model, task, recipe.task_attention_dropout)
     lesson = Lesson(prepared)
-    dropped = recipe.task_attention_dropout > 0
-    both = (headed, teacher.model) if teacher else (headed,)
-    quick = fast_on_cpu(headed, attention=dropped), first_token_alone(*both)
-    with tempfile.TemporaryDirectory() as scratch, quick[0], quick[1]:
+    classifiers = (headed, teacher.model) if teacher else (headed,)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
         arguments = training_arguments(recipe, rate, seed, scratch, every_epoch)
+        headed.to(arguments.device)  # what is quick on a CPU asks where the model is
+        stack.enter_context(fast_on_cpu(headed, attention=recipe.task_attention_dropout > 0))
+        stack.enter_context(first_token_alone(*classifiers))
         trainer = _trainer(headed, lesson, arguments, tokenizer, recipe, teacher)
         if progress:
             trainer.add_callback(_Bar(f"{task.name} {model.config.hidden_size}-wide", task.metric))
@@ -152,14 +155,19 @@ class Prepared(NamedTuple):
     cut: Dataset | list[int]
 
 
+def used_rows(recipe: Recipe, task: Task) -> tuple[Dataset, Dataset]:
+    """The train rows, the recipe's ``task_rows`` of them at most, and the dev rows."""
+    train, dev = (task.load(recipe.task_dir, split) for split in ("train", "dev"))
+    return train.select(range(min(len(train), recipe.task_rows or len(train)))), dev
+
+
 def prepare(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> Prepared:
     """Read and tokenise a task's rows.
 
     Raises:
         CourseError: missing or broken files, or no row to learn from.
     """
-    train, dev = (task.load(recipe.task_dir, split) for split in ("train", "dev"))
-    train, length = train.select(range(min(len(train), recipe.task_rows or len(train)))), recipe.task_length
+    (train, dev), length = used_rows(recipe, task), recipe.task_length
     if task.layout:
         encoded, order = by_length(encode(dev, tokenizer, length))
         return Prepared(train, dev, len(train), as_rows(encode(train, tokenizer, length)), as_rows(encoded), order)

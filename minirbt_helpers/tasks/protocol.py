@@ -15,7 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets import Dataset
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
@@ -23,7 +22,7 @@ from ..lines import read_lines
 from ..recipe import Recipe
 from ..workspace import clear_disk_errors, progress_bar
 from .finetuned import Finetuned
-from .finetuning import Prepared, check_fit, check_vocabularies, finetune, prepare
+from .finetuning import Prepared, check_fit, check_vocabularies, finetune, prepare, used_rows
 from .floors import RowScores, floor_rows, mean_floors
 from .overlaps import Overlap, overlap
 from .registry import TASKS, Task, find_task
@@ -82,7 +81,7 @@ def sweep(
             or what :func:`~minirbt_helpers.tasks.finetuning.finetune` raises. What was finished stays in the file.
     """
     tasks = [task if isinstance(task, Task) else find_task(task) for task in tasks]
-    _check(recipe, models, rates, epochs, teacher)
+    _check(recipe, models, rates, epochs, teacher, temperatures)
     file = Path(file)
     _mend_last_line(file)
     done = {identity(row): row for row in read_results(file)}
@@ -203,7 +202,7 @@ class _Bench:
         return finetune(run, self.tasks[task_name], *self.models[self.teacher], **settings)
 
     def _ground(self, task_name: str) -> _Ground:
-        train, dev = _rows(self.recipe, self.tasks[task_name])
+        train, dev = used_rows(self.recipe, self.tasks[task_name])
         return _Ground(overlap(train, dev), floor_rows(self.tasks[task_name], train, dev))
 
     def prepared(self, task_name: str, model: str) -> Prepared:
@@ -224,12 +223,24 @@ def _halves(by_row: RowScores, rows: Sequence[int]) -> dict[str, list[float]]:
     }
 
 
-def _check(recipe: Recipe, models: Models, rates: Rates | None, epochs: Sequence[int], teacher: str | None) -> None:
+def _check(
+    recipe: Recipe,
+    models: Models,
+    rates: Rates | None,
+    epochs: Sequence[int],
+    teacher: str | None,
+    temperatures: Sequence[float] | None,
+) -> None:
     for name in [*([teacher] if teacher else []), *(rates if isinstance(rates, Mapping) else [])]:
         if name not in models:
             raise CourseError(f"no model {name!r} in this sweep", fix=f"one of {', '.join(models)}")
     if teacher and len(models) == 1:
         raise CourseError(f"{teacher} has nobody to teach", fix="name a student, too")
+    if temperatures and not teacher:
+        raise CourseError("temperatures, and nobody teaches", fix="name a teacher (--taught-by)")
+    for temperature in temperatures or ():
+        if not 0 < temperature < float("inf"):
+            raise CourseError(f"a temperature of {temperature}", fix="a number above 0, such as 8")
     for rate in _all_rates(rates):
         if not 0 < rate < float("inf"):
             raise CourseError(f"a learning rate of {rate}", fix="a number above 0, such as 1e-4")
@@ -342,14 +353,8 @@ def _rest(recipe: Recipe, lesson: dict | None) -> str:
     return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
 
-def _rows(recipe: Recipe, task: Task) -> tuple[Dataset, Dataset]:
-    """The train rows that are used, and the dev rows."""
-    train, dev = (task.load(recipe.task_dir, split) for split in ("train", "dev"))
-    return train.select(range(min(len(train), recipe.task_rows or len(train)))), dev
-
-
 def _read(recipe: Recipe, task: Task) -> dict:
     """What a row of results says of the task's rows: a digest, and how many are scored."""
-    train, dev = _rows(recipe, task)
+    train, dev = used_rows(recipe, task)
     rows = json.dumps([task.labels, train.to_list(), dev.to_list()], ensure_ascii=False)
     return {"data": hashlib.sha256(rows.encode()).hexdigest()[:12], "dev_rows": len(dev)}

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets import Dataset
-
 from ..errors import CourseError
 from ..verdict import Verdict, compare, fair_choices, fair_scores, share_kept
 from ..workspace import atomic_file, versions
@@ -20,7 +18,7 @@ from .registry import TASKS, Task
 
 Place = tuple[str, str]  # model, task
 SETTING = ("learning_rate", "epochs", "batch", "length", "attention_dropout", "temperature")
-ORDERED_BY = ("batch", "data")  # with the seed, all that the order of the rows depends on
+ORDERED_BY = ("batch", "length", "data")  # with the seed, all that the order of the rows depends on
 NOTHING = "–"
 AT_THE_FLOOR = "reference at the floor"
 SMALL = "The models are a quarter as wide as the published ones: these are not the published table's numbers."
@@ -302,15 +300,15 @@ def as_markdown(table: Sequence[Mapping[str, str]]) -> str:
 
 
 def majority(task: Task, source: str | Path) -> float | None:
-    """Accuracy on the dev rows of the label most frequent in the train rows; None for questions."""
-    return majority_of(task.load(source, "train"), task.load(source, "dev")) if task.layout else None
+    """Accuracy on the dev rows of the label most frequent in the train rows; None for questions.
 
-
-def majority_of(train: Dataset, dev: Dataset) -> float:
-    """The same, of rows with labels that are loaded already."""
-    favourite = Counter(train["label"]).most_common(1)[0][0]
-    labels = dev["label"]
-    return labels.count(favourite) / len(labels)
+    The lowest of the floors: :func:`~minirbt_helpers.tasks.floors` has the others.
+    """
+    if not task.layout:
+        return None
+    favourite = Counter(task.load(source, "train")["label"]).most_common(1)[0][0]
+    labels = task.load(source, "dev")["label"]
+    return labels[:].count(favourite) / len(labels)
 
 
 def write_report(
