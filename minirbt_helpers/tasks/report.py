@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datasets import Dataset
+
 from ..errors import CourseError
 from ..verdict import Verdict, compare, fair_choices, fair_scores, share_kept
 from ..workspace import atomic_file, versions
@@ -304,11 +306,14 @@ def majority(task: Task, source: str | Path) -> float | None:
 
     The lowest of the floors: :func:`~minirbt_helpers.tasks.floors` has the others.
     """
-    if not task.layout:
-        return None
-    favourite = Counter(task.load(source, "train")["label"]).most_common(1)[0][0]
-    labels = task.load(source, "dev")["label"]
-    return labels[:].count(favourite) / len(labels)
+    return majority_of(task.load(source, "train"), task.load(source, "dev")) if task.layout else None
+
+
+def majority_of(train: Dataset, dev: Dataset) -> float:
+    """The same, of rows with labels that are loaded already."""
+    favourite = Counter(train["label"]).most_common(1)[0][0]
+    labels = list(dev["label"])
+    return labels.count(favourite) / len(labels)
 
 
 def write_report(
