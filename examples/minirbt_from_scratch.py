@@ -4,7 +4,7 @@
 
 A teacher of twelve layers teaches an assistant of six (stage 1). The assistant teaches a student that is as deep, and a
 third as wide (stage 2). The student then learns to tell what a headline is about. The teacher comes with the course, in
-data_samples. Everything else is made here, in about three minutes on two cores.
+data_samples. Everything else is made here, in less than three minutes on two cores.
 """
 
 import json

@@ -145,7 +145,8 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
     """
     from tqdm.auto import tqdm
 
-    folder = Path(output) if output else Path(load_recipe(scale).output_dir) / scale
+    recipe = load_recipe(scale)
+    folder = Path(output) if output else Path(recipe.output_dir) / scale
     chosen = [notebook for notebook in notebooks() if notebook.name.startswith(only)]
     if not chosen:
         raise CourseError(f"no notebook begins with {only!r}", fix=", ".join(path.stem for path in notebooks()))

@@ -71,7 +71,8 @@ def test_the_course_leaves_executed_notebooks_and_an_index(tmp_path, monkeypatch
     with pytest.raises(CourseError, match="no notebook begins with '99'"):
         run_course("sample", output, only="99")
     with pytest.raises(CourseError, match="unknown SCALE 'smaple'"):
-        run_course("smaple", output, only="00")
+        run_course("smaple", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -170,3 +170,17 @@ def test_tick_labels_of_quality_have_one_size():
     (axes,) = insight.draw_quality(scores, {"teacher": 20, "student": 3}, "milliseconds").axes
     labels(axes.xaxis)
     assert {label.get_fontsize() for label in axes.xaxis.get_ticklabels(which="both")} == {8}
+
+
+def test_names_of_dots_keep_off_seeds_and_baseline():
+    names = ("RBT3", "RBT4-H312", "MiniRBT-H288", "MiniRBT-H256")
+    scores = {name: [0.50 + 0.01 * number, 0.52 + 0.01 * number] for number, name in enumerate(names)}
+    places = {name: 10 + number for number, name in enumerate(names)}
+    figure = insight.draw_quality({"bq": scores}, places, "million parameters", baselines={"bq": 0.515})
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    dots = [axes.transData.transform((places[name], seed)) for name in names for seed in scores[name]]
+    assert not any(box.contains(*dot) for box in boxes for dot in dots)
+    _, baseline = axes.transData.transform((10, 0.515))
+    assert not any(box.y0 < baseline < box.y1 for box in boxes)
