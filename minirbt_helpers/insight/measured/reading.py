@@ -1,4 +1,4 @@
-"""A sentence, and what a model does with it: attention and hidden states, token by token (notebook 06)."""
+"""Runs a model on a sentence and keeps its attention and hidden states, token by token (notebook 06)."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
