@@ -124,7 +124,7 @@ def test_loss_curves_show_every_loss_of_every_run():
     for axis, key in zip(axes[:3], ("loss", "kd", "mlm"), strict=True):
         lines = [line.get_xydata().tolist() for line in axis.lines if line.get_label() in runs]
         assert lines == [[[row["step"], row[key]] for row in rows[1:]] for rows in runs.values()]
-    fifth = [line for line in axes[4 + 5].lines if len(line.get_xdata())]
+    fifth = [line for line in axes[5 + 5].lines if len(line.get_xdata())]
     assert [line.get_ydata()[-1] for line in fifth] == pytest.approx(
         [5 + 1 / 3] * 2
     )  # both teachers' pairs with layer 5
