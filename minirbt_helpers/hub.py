@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import CourseError
 from .workspace import quiet_datasets, resolve
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_FOR_TORCH = ["*.msgpack", "*.h5", "*.ot", "*.onnx", "*.tflite", "*.mlmodel"]
@@ -61,6 +65,17 @@ def require_tokenizer(folder: Path) -> None:
             where=folder,
             fix="copy the vocab.txt or tokenizer.json that it was trained with there",
         )
+
+
+def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: str | Path) -> None:
+    """``save_pretrained``, without the truncation and padding of the tokenizer's last call.
+
+    transformers writes them into ``tokenizer.json``, and whoever opens that file with the library tokenizers alone
+    gets texts cut without a word, or an error for a single text. transformers itself sets both anew in every call.
+    """
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
 
 
 def open_dataset(name: str, config: str | None, split: str, revision: str | None, *, streaming: bool = False):

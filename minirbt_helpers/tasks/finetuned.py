@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from ..errors import CourseError
-from ..hub import require_tokenizer
+from ..hub import require_tokenizer, save_tokenizer
 from ..workspace import atomic_file, atomic_folder, existing_parent, write_json
 from .answering import Answer, best_answers, span_scores, windows
 from .formats import JSON
@@ -185,7 +185,7 @@ class Finetuned:
         check_output(folder)
         with atomic_folder(folder) as new:
             self.model.save_pretrained(new)
-            self.tokenizer.save_pretrained(new)
+            save_tokenizer(self.tokenizer, new)
             write_json(new / "result.json", self.result())
             write_json(new / "task.json", asdict(self.task))
 
