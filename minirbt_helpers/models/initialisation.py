@@ -32,6 +32,9 @@ SHARPNESS = 2.0  # of the first heads' look at a neighbour
 def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> BertForMaskedLM:
     """A model made of some of the teacher's layers, with its embeddings and its MLM head.
 
+    A teacher whose decoder differs from its word embeddings hands on both, and a warning says so: transformers
+    loads such a checkpoint as it is, although its config says that the two are one.
+
     Args:
         teacher: the model to copy from; it is not changed, and no tensor is shared with it.
         layers: which layers, counted from 0, in the order they are to have.
@@ -48,11 +51,20 @@ def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> B
         raise CourseError(f"layers {layers} of a teacher with {depth}", fix=f"some of 0 to {depth - 1}")
     config = deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
+    if config.tie_word_embeddings and _has_own_decoder(teacher):
+        config.tie_word_embeddings = False
+        warnings.warn("the teacher's decoder is not its word embeddings: both are copied, and stay apart", stacklevel=2)
     with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten: leave no trace in the random state
         model = BertForMaskedLM(config)
     theirs = teacher.state_dict()
     model.load_state_dict({name: theirs[_source(name, layers)] for name in model.state_dict()})
     return model.eval()
+
+
+def _has_own_decoder(model: BertForMaskedLM) -> bool:
+    """Whether the decoder holds other numbers than what it is tied to, word embeddings and bias."""
+    head, words = model.cls.predictions, model.bert.embeddings.word_embeddings
+    return not (torch.equal(head.decoder.weight, words.weight) and torch.equal(head.decoder.bias, head.bias))
 
 
 @torch.no_grad()
