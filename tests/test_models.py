@@ -48,10 +48,10 @@ def test_any_layers_in_any_order(teacher):
 def test_a_decoder_of_its_own_is_copied_as_it_is(tmp_path, part):
     """transformers keeps such a checkpoint apart although its config says tied; loaded again, ours is the same."""
     teacher = ARCHITECTURES["RBT3"].random_model("sample", 50)
-    other = dict(teacher.state_dict())
+    other = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     other[f"cls.predictions.decoder.{part}"] = torch.randn_like(other[f"cls.predictions.decoder.{part}"])
     teacher.config.save_pretrained(tmp_path)
-    save_file({name: tensor.clone() for name, tensor in other.items()}, tmp_path / "model.safetensors", {"format": "pt"})
+    save_file(other, tmp_path / "model.safetensors", {"format": "pt"})
     teacher = load_model(tmp_path)
     assert teacher.config.tie_word_embeddings
     with pytest.warns(UserWarning, match="decoder is not its word embeddings"):
