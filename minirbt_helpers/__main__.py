@@ -4,6 +4,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -18,6 +19,10 @@ TEXT = (
     "text files, folders of *.txt, a data.json as the original's, or a dataset on a hub: "
     "hf://datasets/owner/name@revision?config=…&split=train&column=text"
 )
+
+KNOWN_MARKS = Annotated[
+    bool, typer.Option("--known-marks", help="write “ ” ‘ ’ — … as the vocabulary has them, where it lacks them")
+]
 
 app = typer.Typer(
     help="From text to a fine-tuned MiniRBT: the steps of the course, one command each.",
@@ -80,13 +85,14 @@ def references(
     words: Annotated[Path | None, typer.Option(help="file of your own words, one per line, to keep together")] = None,
     match: Annotated[str, typer.Option(help="segmentation, or original (greedy, as the public code)")] = "segmentation",
     processes: Annotated[int | None, typer.Option(help="default: as the size of the text asks", min=1)] = None,
+    known_marks: KNOWN_MARKS = False,
 ) -> None:
     """Write which tokens of a text continue a Chinese word."""
     from .models import load_tokenizer
     from .text import load_segmenter, read_lines, text_files, write_references
 
     own = [word for line in read_lines(words) if (word := line.strip())] if words else []
-    cutter, tokenizer = load_segmenter(segmenter, words=own), load_tokenizer(teacher)
+    cutter, tokenizer = load_segmenter(segmenter, words=own), load_tokenizer(teacher, known_marks)
     for file in text_files(text):
         target = output / f"{file.stem}.ref" if text.is_dir() else output
         write_references(file, target, cutter, tokenizer, match, processes=processes)
@@ -104,17 +110,19 @@ def pack(
     teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = SAMPLE["teacher"],
     segmenter: Annotated[str, typer.Option(help="LTP, where no references are given")] = SAMPLE["segmenter"],
     processes: Annotated[int | None, typer.Option(help="default: as the size of the text asks", min=1)] = None,
+    known_marks: KNOWN_MARKS = False,
 ) -> None:
     """Cut text into blocks of one length, references carried along."""
+    from .marks import tell_unknown
     from .models import load_tokenizer
     from .text import build_blocks, load_segmenter, reference_files
 
     if not references:
         references = [file for path in text if path.endswith(".json") for file in reference_files(path)] or None
-    cutter = None if references else load_segmenter(segmenter)
+    cutter, tokenizer = None if references else load_segmenter(segmenter), load_tokenizer(teacher, known_marks)
     blocks = build_blocks(
         text,
-        load_tokenizer(teacher),
+        tokenizer,
         output,
         length=length,
         segmenter=cutter,
@@ -122,6 +130,8 @@ def pack(
         processes=processes,
     )
     print(f"{len(blocks):,} blocks of {length} tokens: {output}")
+    if told := tell_unknown(blocks, tokenizer):
+        print(told)
 
 
 @app.command()
@@ -143,8 +153,10 @@ def shard(
     teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = SAMPLE["teacher"],
     segmenter: Annotated[str, typer.Option(help="LTP: a folder or a hub id")] = SAMPLE["segmenter"],
     match: Annotated[str, typer.Option(help="segmentation, or original (greedy, as the public code)")] = "segmentation",
+    known_marks: KNOWN_MARKS = False,
 ) -> None:
     """References and blocks of a big corpus, on several processes and machines (needs [full]); run again to go on."""
+    from .marks import tell_unknown
     from .models import load_tokenizer
 
     try:
@@ -152,13 +164,16 @@ def shard(
     except ModuleNotFoundError as problem:
         raise CourseError(f"{problem.name} is not installed", fix="pip install 'minirbt-helpers[full]'") from problem
     settings = {"length": length, "match": match, "tasks": tasks}
-    corpus = ShardedCorpus(text, output, load_tokenizer(teacher), segmenter, **settings)
+    tokenizer = load_tokenizer(teacher, known_marks)
+    corpus = ShardedCorpus(text, output, tokenizer, segmenter, **settings)
     share = {"workers": workers, "machine": machine, "machines": machines}
     blocks = corpus.run(step, executor=executor, **share)
     if blocks is None:
         print(f"this share is done ({step}); other shards or steps of {output} are not, yet")
     else:
         print(f"{len(blocks):,} blocks of {length} tokens: {corpus.blocks}")
+        if told := tell_unknown(blocks, tokenizer):
+            print(told)
 
 
 @app.command()
@@ -270,8 +285,10 @@ def finetune(
     label_column: Annotated[str, typer.Option(help="their column with the label")] = "label",
     taught_by: Annotated[Path | None, typer.Option(help="a fine-tuned model of the task that teaches this one")] = None,
     output: Annotated[Path | None, typer.Option(help="folder for the fine-tuned model and result.json")] = None,
+    known_marks: KNOWN_MARKS = False,
 ) -> None:
     """Fine-tune a model on a task and print its scores on the dev rows."""
+    from .marks import SETTING, write_known_marks
     from .tasks import Finetuned, Layout, own_task
     from .tasks import finetune as run
     from .tasks.finetuned import check_output
@@ -285,7 +302,10 @@ def finetune(
     if train and dev:
         task = own_task(task, train, dev, Layout(text_column, pair_column, label_column) if text_column else None)
     teacher = Finetuned.load(taught_by) if taught_by else None
-    result = run(recipe, task, *_start(recipe, model), teacher=teacher)
+    start, tokenizer = _start(recipe, model)
+    if known_marks and SETTING not in tokenizer.init_kwargs:
+        write_known_marks(tokenizer)
+    result = run(recipe, task, start, tokenizer, teacher=teacher)
     print(json.dumps(result.result(), ensure_ascii=False), flush=True)  # even if it cannot be saved
     if output:
         result.save(output)
@@ -313,13 +333,37 @@ def export(
     folder: Annotated[Path, typer.Argument(help="what `minirbt finetune --output` wrote")],
     output: Annotated[Path, typer.Argument(help="the ONNX file to write")],
     int8: Annotated[bool, typer.Option(help="with 8-bit weights, from the same export")] = False,
+    prune_vocabulary: Annotated[
+        bool,
+        typer.Option(
+            "--prune-vocabulary",
+            help="without the entries that no text can give; the tokenizer with their new numbers is written beside it",
+        ),
+    ] = False,
 ) -> None:
-    """Write a fine-tuned model as ONNX, for onnxruntime."""
+    """Write a fine-tuned model as ONNX, for onnxruntime; where OUTPUT does not end in .onnx, as a folder for torch."""
+    from .models import prune_vocabulary as prune
     from .tasks import Finetuned, export_onnx, quantize_onnx
 
-    file = export_onnx(Finetuned.load(folder).model, output)
+    tuned = Finetuned.load(folder)
+    if output.suffix != ".onnx" and (int8 or not prune_vocabulary):
+        raise CourseError("not the name of an ONNX file", where=output, fix="name it ….onnx")
+    if prune_vocabulary:
+        before = len(tuned.tokenizer)
+        model, tokenizer = prune(tuned.model, tuned.tokenizer)
+        tuned = replace(tuned, model=model, tokenizer=tokenizer)
+        print(f"{len(tokenizer):,} of {before:,} entries of the vocabulary are kept")
+    if output.suffix != ".onnx":
+        tuned.save(output)
+        print(f"{(output / 'model.safetensors').stat().st_size / 1e6:.1f} MB: {output}")
+        return
+    file = export_onnx(tuned.model, output)
     if int8:
         quantize_onnx(file, file)
+    if prune_vocabulary:
+        words = output.with_suffix(".tokenizer.json")
+        tuned.tokenizer.backend_tokenizer.save(str(words))
+        print(f"its tokenizer: {words}")
     print(f"{file.stat().st_size / 1e6:.1f} MB: {file}")
 
 

@@ -81,6 +81,12 @@ def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: str | Path) -> 
 def open_dataset(name: str, config: str | None, split: str, revision: str | None, *, streaming: bool = False):
     """A split of a hub's dataset, or of a folder that lies as one: ``datasets.load_dataset``, with clear errors.
 
+    Every field of a CSV or TSV file is text, as it stands there: by itself the library makes nothing of "NA" and
+    "null", and 7 of "007".
+
+    Of CSV and TSV files every field is text, as it stands there: the library by itself makes nothing of "NA" and
+    "null", and 7 of "007".
+
     Args:
         name: ``owner/name``, or a folder.
         config: the part of it, where it has several.
@@ -91,10 +97,23 @@ def open_dataset(name: str, config: str | None, split: str, revision: str | None
     Raises:
         CourseError: no such dataset, config, split or revision, no network, no room.
     """
-    from datasets import load_dataset
+    from datasets import load_dataset, load_dataset_builder
 
     with quiet_datasets(), clear_hub_errors("dataset", name, revision):
-        return load_dataset(name, config, split=split, revision=revision, streaming=streaming)
+        builder = load_dataset_builder(name, config, revision=revision)
+        settings = _fields_as_text(builder, split) if builder.name == "csv" else {}
+        return load_dataset(name, config, split=split, revision=revision, streaming=streaming, **settings)
+
+
+def _fields_as_text(builder, split: str) -> dict:
+    """Settings for the library's reader of CSV and TSV that keep every field as it stands in the file."""
+    from datasets import Features, Value
+
+    settings = {"keep_default_na": False, "na_filter": False}
+    if builder.info.features:  # the dataset's card says what its columns are
+        return settings
+    columns = next(iter(builder.as_streaming_dataset(split=split)))
+    return settings | {"features": Features({name: Value("string") for name in columns})}
 
 
 def split_revision(name: str | Path) -> tuple[str, str | None]:

@@ -22,6 +22,7 @@ from transformers.models.bert.modeling_bert import BertAttention
 
 from ..errors import CourseError
 from ..hub import fetch_model, require_tokenizer
+from ..marks import SETTING, restore_known_marks, write_known_marks
 
 # Found by trying, at sample scale:
 NORM = 0.5  # length of a word's vector and of a position's when they start from counts
@@ -214,15 +215,20 @@ def load_model(name_or_path: str | Path, **settings) -> BertForMaskedLM:
     return model.eval()
 
 
-def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(name_or_path: str | Path, known_marks: bool = False) -> PreTrainedTokenizerBase:
     """The BERT tokenizer that lies beside a model.
+
+    Args:
+        name_or_path: as for :func:`load_model`.
+        known_marks: read “ ” ‘ ’ — …, where the vocabulary lacks them, as marks that it has (see ``marks.py``).
 
     Raises:
         CourseError: no tokenizer there.
     """
     folder = fetch_model(name_or_path)
     require_tokenizer(folder)
-    return _quietly(BertTokenizer, folder)
+    tokenizer = restore_known_marks(_quietly(BertTokenizer, folder))
+    return write_known_marks(tokenizer) if known_marks and SETTING not in tokenizer.init_kwargs else tokenizer
 
 
 def _quietly(kind: type, folder: Path, **settings):

@@ -19,6 +19,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
 
 from ..errors import CourseError
+from ..marks import tell_unknown
 from ..recipe import Recipe
 from ..workspace import progress_bar, quiet_datasets
 from .answering import SHORTEST_WINDOW, best_answers, span_scores, windows
@@ -69,6 +70,8 @@ def finetune(
     set_seed(seed)
     headed = with_head(model, task, recipe.task_attention_dropout)
     lesson = (_labels if task.layout else _spans)(headed, train, dev, tokenizer, recipe.task_length)
+    if progress and (told := tell_unknown(lesson.train, tokenizer)):
+        print(f"{task.name}: {told}")
     with tempfile.TemporaryDirectory() as scratch:
         trainer = _trainer(
             lesson, training_arguments(recipe, rate, seed, scratch, every_epoch), tokenizer, recipe, teacher
