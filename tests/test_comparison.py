@@ -5,14 +5,14 @@ import itertools
 import json
 import logging
 import re
-import subprocess
+import runpy
 import sys
 import time
 
 import onnx
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, minirbt
 from datasets import Dataset
 
 from minirbt_helpers import insight, training
@@ -68,13 +68,14 @@ def test_all_published_numbers_are_the_seeds(shared):
             assert numbers == [[float(one.rstrip("%")) for one in cell.split("/")] for cell in list(row.values())[1:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("length", [7, 128])
 def test_the_formula_counts_what_torch_counts(name, length):
     config = ARCHITECTURES[name].config("full")
-    assert sum(training.operations(config, length).values()) == insight.count_operations(config, length)
-    assert insight.architecture_of(config, "full") is ARCHITECTURES[name]
-    assert insight.architecture_of(config, "sample") is None
+    assert sum(training.operations(config, length).values()) == insight.counted_operations(config, length)
+    assert insight.family_member(config, "full") is ARCHITECTURES[name]
+    assert insight.family_member(config, "sample") is None
 
 
 # --- speed ----------------------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def two():
 
 def test_parts_are_within_the_whole_and_no_hook_stays(two):
     with insight.threads(1):
-        timings = insight.time_models(two, batch=2, length=8, rounds=3)
+        timings = insight.model_timings(two, batch=2, length=8, rounds=3)
     for name, rounds in timings.items():
         assert {len(seconds) for seconds in rounds.values()} == {3}
         for turn in range(3):
@@ -106,11 +107,11 @@ def test_time_is_booked_where_it_is_spent(two):
             pass
 
     with insight.threads(1):
-        before = insight.time_models({"it": model}, 1, 8, 1)["it"]
+        before = insight.model_timings({"it": model}, 1, 8, 1)["it"]
         for module in (model.bert.encoder.layer[2].intermediate, model.bert.encoder.layer[3].output):
             module.dense.register_forward_hook(spin)
-        after = insight.time_models({"it": model}, 1, 8, 1)["it"]
-        kinds = insight.time_kinds(model, 1, 8, 1)
+        after = insight.model_timings({"it": model}, 1, 8, 1)["it"]
+        kinds = insight.kind_seconds(model, 1, 8, 1)
     assert kinds["matrix products"] > 1.8 * busy > 4 * max(kinds["attention"], kinds["element by element"])
     slower = {part: after[part][0] - before[part][0] for part in after}
     assert slower["FFN"] > 1.8 * busy and slower["whole"] > 1.8 * busy
@@ -130,7 +131,7 @@ def test_what_slows_a_whole_round_leaves_speed_ups_alone():
 
 def test_texts_longer_than_the_model_reads_are_refused(two):
     with pytest.raises(CourseError, match="512 tokens at most, not 600"):
-        insight.time_models(two, 1, 600)
+        insight.model_timings(two, 1, 600)
 
 
 def test_rounds_of_several_runs_come_together(tmp_path):
@@ -138,13 +139,13 @@ def test_rounds_of_several_runs_come_together(tmp_path):
     lines = [row | {"seconds": {"it": {"whole": [number]}}} for number in (1.0, 2.0)] + [row | {"kind": "memory"}]
     file = tmp_path / "speed.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    (case,) = insight.read_speed(file)
+    (case,) = insight.speed_cases(file)
     assert case.timings == {"it": {"whole": [1.0, 2.0]}} and case.rounds == 2
-    assert insight.read_speed(tmp_path / "none.jsonl") == []
+    assert insight.speed_cases(tmp_path / "none.jsonl") == []
 
 
 def test_the_committed_measurement_is_complete():
-    cases = insight.read_speed(COMMITTED)
+    cases = insight.speed_cases(COMMITTED)
     asked = {(form, batch, length) for form in ("fp32", "bf16") for batch in (1, 32) for length in (32, 128, 512)}
     assert {(case.precision, case.batch, case.length) for case in cases} == asked
     assert all(case.hardware and case.threads and case.rounds > 1 and len(case.family) == 6 for case in cases)
@@ -152,28 +153,19 @@ def test_the_committed_measurement_is_complete():
         assert insight.benchmark_rows(COMMITTED, kind), kind
 
 
-def test_the_benchmark_runs_and_its_trial_keeps_nothing():
-    command = [sys.executable, "benchmarks/speed.py", "speed", "--tiny", "--batch", "1", "--length", "32"]
+@pytest.mark.slow
+def test_the_benchmark_runs_and_its_trial_keeps_nothing(monkeypatch, capsys):
+    program = str(ROOT / "benchmarks" / "speed.py")
+    monkeypatch.setattr(sys, "argv", [program, "speed", "--tiny", "--batch", "1", "--length", "32"])
     before = COMMITTED.read_bytes()
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0 and '"kind": "speed"' in done.stdout, done.stderr
+    runpy.run_path(program, run_name="__main__")
+    assert '"kind": "speed"' in capsys.readouterr().out
     assert COMMITTED.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_compare_prints_a_row_per_model():
-    command = [
-        sys.executable,
-        "-m",
-        "minirbt_helpers",
-        "compare",
-        "--scale",
-        "sample",
-        "--length",
-        "8",
-        "--rounds",
-        "1",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = minirbt("compare", "--scale", "sample", "--length", 8, "--rounds", 1)
     assert done.returncode == 0, done.stderr
     table = [line for line in done.stdout.splitlines() if line.startswith("|")][2:]
     assert [line.split("|")[1].strip() for line in table] == list(ARCHITECTURES)
@@ -186,7 +178,7 @@ def test_compare_prints_a_row_per_model():
 def test_names_in_a_crowded_scatter_cover_no_dot_and_no_other_name():
     places = {name: 0.8 + 0.05 * number for number, name in enumerate(ARCHITECTURES)}
     scores = {name: [0.6 + 0.004 * number] for number, name in enumerate(places)}
-    figure = insight.quality_figure({"tnews": scores}, places, "million parameters")
+    figure = insight.draw_quality({"tnews": scores}, places, "million parameters")
     figure.draw_without_rendering()
     (axis,) = figure.axes
     names = [text.get_window_extent() for text in axis.texts]
@@ -198,9 +190,9 @@ def test_names_in_a_crowded_scatter_cover_no_dot_and_no_other_name():
 
 def test_shares_are_means_over_common_tasks():
     scores = {"a": {"big": [0.8, 0.8], "small": [0.4, 0.4]}, "b": {"big": [0.5], "small": [0.5], "odd": [0.1]}, "c": {}}
-    assert insight.kept(scores, "big") == pytest.approx({"big": 1.0, "small": 0.75, "odd": 0.2})
+    assert insight.kept_shares(scores, "big") == pytest.approx({"big": 1.0, "small": 0.75, "odd": 0.2})
     with pytest.raises(CourseError, match="no scores of 'huge'"):
-        insight.kept(scores, "huge")
+        insight.kept_shares(scores, "huge")
 
 
 def test_models_are_found_whatever_is_there(tmp_path):
@@ -214,11 +206,11 @@ def test_models_are_found_whatever_is_there(tmp_path):
     folders = insight.model_folders(tmp_path)
     assert list(folders) == ["teacher", "student"]
     names = ["student", "RBT4-H312", "no pre-training", "student, taught by teacher", "a stranger"]
-    sizes = insight.sizes_of(names, folders, "MiniRBT-H256", "sample", 50)
+    sizes = insight.parameter_counts(names, folders, "MiniRBT-H256", "sample", 50)
     count = {name: ARCHITECTURES[name].count(scale="sample", vocabulary=50) for name in ("RBT4-H312", "MiniRBT-H256")}
     assert list(sizes) == names[:3]
     assert (sizes["RBT4-H312"], sizes["no pre-training"]) == (count["RBT4-H312"], count["MiniRBT-H256"])
-    own = insight.sizes_of(["no pre-training"], {}, "2x8x16x2", "full", 50)
+    own = insight.parameter_counts(["no pre-training"], {}, "2x8x16x2", "full", 50)
     assert own == {"no pre-training": find_architecture("2x8x16x2").count(vocabulary=50)}
 
 
@@ -243,6 +235,7 @@ def padded(count: int, length: int) -> dict[str, torch.Tensor]:
     return {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": (torch.arange(length) > 4).long() * mask}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "length"), [(1, 3), (5, 40), (2, 128)])
 def test_onnx_and_int8_agree_with_the_original_within_tolerance(deployed, count, length):
     """ONNX to rounding, 1e-5 of the logits' spread over long texts; int8 to 20% of it at worst, 8% on the whole."""
@@ -261,11 +254,13 @@ def test_onnx_and_int8_agree_with_the_original_within_tolerance(deployed, count,
             assert gap.abs().max() <= worst * spread and gap.square().mean().sqrt() <= usual * spread
 
 
+@pytest.mark.slow
 def test_int8_takes_less_than_half_the_disk(deployed):
     _, _, plain, small = deployed
     assert small.stat().st_size < 0.5 * plain.stat().st_size
 
 
+@pytest.mark.slow
 def test_an_exported_file_holds_the_model_and_nothing_of_the_machine(deployed):
     """torch's exporter notes a stack trace with absolute paths at every node, and the quantiser copies them."""
     for file in deployed[2:]:
@@ -281,6 +276,7 @@ def batch_of(tokenizer, *texts: str) -> dict[str, torch.Tensor]:
     return dict(tokenizer(list(texts), padding=True, return_tensors="pt"))
 
 
+@pytest.mark.slow
 def test_an_int8_model_that_reads_texts_alone_gives_each_the_same_logits_everywhere(deployed):
     """One scale of the activations for the whole batch makes a text's logits depend on its neighbours."""
     text, others = "雨停了，天边有一道彩虹。", ["快看！", "他把旧书一本一本摆回架子上，又擦了擦窗台。" * 4]
@@ -302,6 +298,7 @@ def test_an_int8_model_that_reads_texts_alone_gives_each_the_same_logits_everywh
         torch.testing.assert_close(output[inside], other[inside], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_exported_model_takes_the_place_of_the_original(deployed):
     model, tokenizer, plain, _ = deployed
     task = TASKS["tnews" if hasattr(model, "classifier") else "cmrc2018"]
@@ -316,13 +313,14 @@ def test_an_exported_model_takes_the_place_of_the_original(deployed):
         assert tuned.guess(Dataset.from_list(rows)) == exported.guess(Dataset.from_list(rows))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("deployed", ["tnews"], indirect=True)
 def test_the_command_exports_what_finetune_saved(deployed, tmp_path):
-    from minirbt_helpers.__main__ import export
-
     model, tokenizer, _, small = deployed
-    task = TASKS["tnews" if hasattr(model, "classifier") else "cmrc2018"]
+    task = TASKS["tnews"]
     Finetuned(model, tokenizer, task, ({task.metric: 0.0},), 0.0, 1, 0, 0, 64).save(tmp_path / "tuned")
-    export(tmp_path / "tuned", tmp_path / "model.onnx", int8=True)
+    done = minirbt("export", tmp_path / "tuned", tmp_path / "model.onnx", "--int8")
+    assert done.returncode == 0, done.stderr
     batch = padded(2, 9)
     pairs = zip(
         OnnxModel(small)(**batch).to_tuple(), OnnxModel(tmp_path / "model.onnx")(**batch).to_tuple(), strict=True

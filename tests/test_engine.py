@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import minirbt
 from safetensors.torch import load_file
 from textbrewer import DistillationConfig, GeneralDistiller, TrainingConfig
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -31,6 +32,8 @@ from minirbt_helpers.training.distillation import PREDICTIONS, Pupil
 from minirbt_helpers.training.loop import Steps, learning_rate, shared_batches
 from minirbt_helpers.training.machine import World
 from minirbt_helpers.training.matches import maps_loss, match_names
+
+pytestmark = pytest.mark.slow  # processes, training or notebooks
 
 ALONE = World(0, 1, torch.device("cpu"))
 PUBLISHED = {name: getattr(load_recipe("full"), name) for name in ("temperature_squared", "hard_label_weight",
@@ -158,6 +161,13 @@ def test_attention_is_learned_by_cross_entropy(teacher, tokenizer, blocks, loss,
         total.backward()
         optimizer.step()
     assert seen[-1] < seen[0] - 0.2
+
+
+def test_a_model_without_dropout_compiles_to_one_graph_on_a_cpu():
+    student = random_student(100).train()
+    with fast_on_cpu(student):
+        found = torch._dynamo.explain(student.bert)(torch.randint(5, 99, (2, 16)), output_hidden_states=True)
+    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
 
 
 def test_twenty_steps_give_textbrewers_weights(teacher, tokenizer, blocks, tmp_path):
@@ -336,9 +346,8 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TC
 def one_process(tmp_path_factory):
     """The result of an unbroken run in one process."""
     home = tmp_path_factory.mktemp("one")
-    subprocess.run(
-        [sys.executable, *COMMAND, "--output-dir", str(home)], check=True, capture_output=True, env=ENVIRONMENT
-    )
+    done = minirbt(*COMMAND[2:], "--output-dir", home)
+    assert done.returncode == 0, done.stderr
     return load_file(home / "sample" / "one-stage" / "model.safetensors")
 
 

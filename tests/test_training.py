@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from transformers import BertModel, BertTokenizer
@@ -15,9 +16,21 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES, load_model, take_layers
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.text import WholeWordCollator
-from minirbt_helpers.training import Distiller, distill, held_out, hidden_matches, layer_pairs, pretrain
+from minirbt_helpers.training import (
+    CLASSES,
+    Distiller,
+    MaskedPositions,
+    distill,
+    held_out,
+    held_out_questions,
+    hidden_matches,
+    kd_landmarks,
+    layer_pairs,
+    pretrain,
+)
 from minirbt_helpers.training.batches import Batches
 from minirbt_helpers.training.checkpoints import checkpoints
+from minirbt_helpers.training.evaluation import kinds_of_entries, kinds_of_tokens
 from minirbt_helpers.training.loop import learning_rate
 from minirbt_helpers.training.optimizers import orthogonal
 
@@ -104,6 +117,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(teacher, tokenizer, block
     assert [row["step"] for row in done.metrics] == list(range(7))
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_repeated_and_another_recipe_loses_nothing(teacher, blocks, recipe, tmp_path, capsys):
     arguments = {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher, "progress": False}
     first = distill(recipe, "student", **arguments)
@@ -140,6 +154,7 @@ def test_the_student_loads_with_plain_transformers(teacher, tokenizer, blocks, r
         torch.testing.assert_close(loaded(**encoded).last_hidden_state, ours)
 
 
+@pytest.mark.slow
 def test_both_stages_learn(tokenizer, teacher, blocks, recipe):
     """The KD loss on held-out text falls below that of the start."""
     run = recipe.model_copy(update={"steps": 25, "batch_size": 16, "micro_batch": 16, "evaluate_every": 25})
@@ -163,6 +178,47 @@ def test_held_out_asks_every_model_the_same(teacher, tokenizer, blocks):
     assert held_out(teacher, blocks, tokenizer, limit=16) == first
     itself = held_out(teacher, blocks, tokenizer, limit=16, teacher=teacher)
     assert itself["kd_loss"] < small["kd_loss"]  # cross-entropy is least for the teacher itself
+
+
+def test_the_score_by_class_adds_up_to_the_whole(teacher, tokenizer, blocks):
+    found = held_out(teacher, blocks, tokenizer, limit=64)
+    numbers = [found[f"{kind}_masked"] for kind in CLASSES]
+    assert sum(numbers) == found["masked"] and min(numbers) > 0
+    for figure in ("top1", "top5"):
+        hits = sum(found[f"{kind}_{figure}"] * number for kind, number in zip(CLASSES, numbers, strict=True))
+        assert hits == pytest.approx(found[figure] * found["masked"])
+
+
+def test_tokens_belong_to_the_class_of_their_word(tokenizer):
+    """今天 is a word of two, the comma a mark, 的 the commonest ideograph here, and 我 one of no more than others."""
+    ids = tokenizer.convert_tokens_to_ids(["[CLS]", *"的的今天，我", "[SEP]"])
+    rare = tokenizer.convert_tokens_to_ids(list("一二三四五六七八九十百千万上下左右东西"))
+    kind_of = kinds_of_entries(np.array([*ids, *rare * 2, *ids[1:3]]), tokenizer)
+    columns = {"input_ids": [ids], "continues": [[False, False, False, False, True, False, False, False]]}
+    (kinds,) = kinds_of_tokens(columns, kind_of, (1, 9))
+    names = [CLASSES[kind] for kind in kinds[1:7]]
+    assert names == ["common", "common", "words", "words", "punctuation", "single"]
+
+
+def test_the_landmarks_of_a_kd_loss_are_those_of_a_copy_and_of_a_constant_student(teacher, tokenizer, blocks):
+    asked = {"temperature": 4.0, "limit": 16}
+    found = kd_landmarks(teacher, blocks, tokenizer, **asked)
+    assert found["floor"] < found["constant"] < found["uniform"] == pytest.approx(np.log(len(tokenizer)))
+    copy = held_out(teacher, blocks, tokenizer, teacher=teacher, **asked)
+    assert copy["kd_loss"] == pytest.approx(found["floor"], abs=1e-4)
+    batches = [{name: batch[name] for name in ("input_ids", "labels")} for batch in questions(blocks, tokenizer)]
+    with torch.no_grad():
+        mean = torch.cat([MaskedPositions(teacher)(**batch)["logits"] for batch in batches]).mean(0)
+        constant = random_student(tokenizer)
+        constant.cls.predictions.transform.LayerNorm.weight.zero_()
+        constant.cls.predictions.transform.LayerNorm.bias.zero_()
+        constant.cls.predictions.bias.copy_(mean)
+    says = held_out(constant, blocks, tokenizer, teacher=teacher, **asked)
+    assert says["kd_loss"] == pytest.approx(found["constant"], abs=1e-4)
+
+
+def questions(blocks, tokenizer):
+    return held_out_questions(blocks, tokenizer, limit=16)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------
@@ -194,6 +250,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(teacher, blocks
         distill(recipe, "student", blocks=blocks, heldout=blocks.select([0]), teacher=teacher, student=student)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="a file limit of POSIX systems")
 def test_no_room_for_the_result_leaves_nothing_half_written(tmp_path):
     code = """
@@ -219,6 +276,7 @@ def test_a_file_in_the_way_is_refused(teacher, blocks, recipe, tmp_path):
         distill(run, "student", blocks=blocks, heldout=blocks.select([0]), teacher=teacher)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
 def test_ctrl_c_saves_a_whole_checkpoint_and_the_run_goes_on(tmp_path):
     command = [

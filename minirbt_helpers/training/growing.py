@@ -8,16 +8,18 @@ Sources: Gong et al., "Efficient Training of BERT by Progressively Stacking" (IC
 "Cramming" (2022), for short blocks, no dropout and a budget in time.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from datasets import Dataset
 from torch import nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
@@ -28,11 +30,14 @@ from .attention import fast_on_cpu
 from .batches import Batches
 from .distillation import Distilled
 from .loop import Steps, Watch, learning_rate, shared_batches
-from .machine import World, join_world, timed
+from .machine import World, compile_encoder, join_world, timed
 from .pretraining import FillIn, pretrain
 from .runs import run_folder
 
-Texts = Callable[[int], tuple[Dataset, Dataset]]  # from a length to blocks of that length, and held-out ones
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Texts = Callable[[int], tuple["Dataset", "Dataset"]]  # from a length to blocks of that length, and held-out ones
 WARM_UP, TIMED = 3, 8  # steps before a measurement of the speed, and in it
 COUNTED_BLOCKS = 200_000  # blocks that the first embeddings are counted on
 
@@ -229,7 +234,7 @@ def seconds_per_step(
     recipe = recipe.model_copy(update={"steps": WARM_UP + TIMED, "workers": 0})
     model.to(world.device).train()
     if recipe.compile:
-        model.bert.compile()
+        compile_encoder(model)
     stream = enumerate(shared_batches(recipe, Batches.of(recipe, blocks, tokenizer), world, 0), 1)
     with torch.random.fork_rng(devices=[]), fast_on_cpu(model):
         steps = Steps(recipe, FillIn(model, recipe), world)
