@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import CourseError
 from .workspace import quiet_datasets, resolve
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_FOR_TORCH = ["*.msgpack", "*.h5", "*.ot", "*.onnx", "*.tflite", "*.mlmodel"]
@@ -63,8 +67,25 @@ def require_tokenizer(folder: Path) -> None:
         )
 
 
+def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: str | Path) -> None:
+    """``save_pretrained``, without the truncation and padding of the tokenizer's last call.
+
+    transformers writes them into ``tokenizer.json``, and whoever opens that file with the library tokenizers alone
+    gets texts cut without a word, or an error for a single text. transformers itself sets both anew in every call.
+    """
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
+
+
 def open_dataset(name: str, config: str | None, split: str, revision: str | None, *, streaming: bool = False):
     """A split of a hub's dataset, or of a folder that lies as one: ``datasets.load_dataset``, with clear errors.
+
+    Every field of a CSV or TSV file is text, as it stands there: by itself the library makes nothing of "NA" and
+    "null", and 7 of "007".
+
+    Of CSV and TSV files every field is text, as it stands there: the library by itself makes nothing of "NA" and
+    "null", and 7 of "007".
 
     Args:
         name: ``owner/name``, or a folder.
@@ -76,10 +97,23 @@ def open_dataset(name: str, config: str | None, split: str, revision: str | None
     Raises:
         CourseError: no such dataset, config, split or revision, no network, no room.
     """
-    from datasets import load_dataset
+    from datasets import load_dataset, load_dataset_builder
 
     with quiet_datasets(), clear_hub_errors("dataset", name, revision):
-        return load_dataset(name, config, split=split, revision=revision, streaming=streaming)
+        builder = load_dataset_builder(name, config, revision=revision)
+        settings = _fields_as_text(builder, split) if builder.name == "csv" else {}
+        return load_dataset(name, config, split=split, revision=revision, streaming=streaming, **settings)
+
+
+def _fields_as_text(builder, split: str) -> dict:
+    """Settings for the library's reader of CSV and TSV that keep every field as it stands in the file."""
+    from datasets import Features, Value
+
+    settings = {"keep_default_na": False, "na_filter": False}
+    if builder.info.features:  # the dataset's card says what its columns are
+        return settings
+    columns = next(iter(builder.as_streaming_dataset(split=split)))
+    return settings | {"features": Features({name: Value("string") for name in columns})}
 
 
 def split_revision(name: str | Path) -> tuple[str, str | None]:

@@ -1,6 +1,7 @@
 """Fine-tuned models: ``minirbt finetune``, ``predict``, ``export``, ``sweep``."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 from ..errors import CourseError
 from ..recipe import Recipe
-from .options import app, named, with_recipe
+from .options import KnownMarks, app, named, with_recipe
 
 if TYPE_CHECKING:
     from ..tasks import Finetuned
@@ -29,8 +30,10 @@ def finetune(
     label_column: Annotated[str, typer.Option(help="their column with the label")] = "label",
     taught_by: Annotated[Path | None, typer.Option(help="a fine-tuned model of the task that teaches this one")] = None,
     output: Annotated[Path | None, typer.Option(help="folder for the fine-tuned model and result.json")] = None,
+    known_marks: KnownMarks = False,
 ) -> None:
     """Fine-tune a model on a task and print its scores on the dev rows."""
+    from ..marks import SETTING, write_known_marks
     from ..tasks import Finetuned, Layout, own_task
     from ..tasks import finetune as run
     from ..tasks.finetuned import check_output
@@ -44,7 +47,10 @@ def finetune(
     if train and dev:
         task = own_task(task, train, dev, Layout(text_column, pair_column, label_column) if text_column else None)
     teacher = Finetuned.load(taught_by) if taught_by else None
-    result = run(recipe, task, *_start(recipe, model), teacher=teacher)
+    start, tokenizer = _start(recipe, model)
+    if known_marks and SETTING not in tokenizer.init_kwargs:
+        write_known_marks(tokenizer)
+    result = run(recipe, task, start, tokenizer, teacher=teacher)
     print(json.dumps(result.result(), ensure_ascii=False), flush=True)  # even if it cannot be saved
     if output:
         result.save(output)
@@ -87,13 +93,37 @@ def export(
     folder: Annotated[Path, typer.Argument(help="what `minirbt finetune --output` wrote")],
     output: Annotated[Path, typer.Argument(help="the ONNX file to write")],
     int8: Annotated[bool, typer.Option(help="with 8-bit weights, from the same export")] = False,
+    prune_vocabulary: Annotated[
+        bool,
+        typer.Option(
+            "--prune-vocabulary",
+            help="without the entries that no text can give; the tokenizer with their new numbers is written beside it",
+        ),
+    ] = False,
 ) -> None:
-    """Write a fine-tuned model as ONNX, for onnxruntime."""
+    """Write a fine-tuned model as ONNX, for onnxruntime; where OUTPUT does not end in .onnx, as a folder for torch."""
+    from ..models import prune_vocabulary as prune
     from ..tasks import Finetuned, export_onnx, quantize_onnx
 
-    file = export_onnx(Finetuned.load(folder).model, output)
+    tuned = Finetuned.load(folder)
+    if output.suffix != ".onnx" and (int8 or not prune_vocabulary):
+        raise CourseError("not the name of an ONNX file", where=output, fix="name it ….onnx")
+    if prune_vocabulary:
+        before = len(tuned.tokenizer)
+        model, tokenizer = prune(tuned.model, tuned.tokenizer)
+        tuned = replace(tuned, model=model, tokenizer=tokenizer)
+        print(f"{len(tokenizer):,} of {before:,} entries of the vocabulary are kept")
+    if output.suffix != ".onnx":
+        tuned.save(output)
+        print(f"{(output / 'model.safetensors').stat().st_size / 1e6:.1f} MB: {output}")
+        return
+    file = export_onnx(tuned.model, output)
     if int8:
         quantize_onnx(file, file)
+    if prune_vocabulary:
+        words = output.with_suffix(".tokenizer.json")
+        tuned.tokenizer.backend_tokenizer.save(str(words))
+        print(f"its tokenizer: {words}")
     print(f"{file.stat().st_size / 1e6:.1f} MB: {file}")
 
 

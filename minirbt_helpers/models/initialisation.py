@@ -22,6 +22,7 @@ from transformers.models.bert.modeling_bert import BertAttention
 
 from ..errors import CourseError
 from ..hub import fetch_model, require_tokenizer
+from ..marks import SETTING, restore_known_marks, write_known_marks
 
 # Found by trying, at sample scale:
 NORM = 0.5  # length of a word's vector and of a position's when they start from counts
@@ -31,6 +32,9 @@ SHARPNESS = 2.0  # of the first heads' look at a neighbour
 
 def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> BertForMaskedLM:
     """A model made of some of the teacher's layers, with its embeddings and its MLM head.
+
+    A teacher whose decoder differs from its word embeddings hands on both, and a warning says so: transformers
+    loads such a checkpoint as it is, although its config says that the two are one.
 
     Args:
         teacher: the model to copy from; it is not changed, and no tensor is shared with it.
@@ -48,11 +52,20 @@ def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> B
         raise CourseError(f"layers {layers} of a teacher with {depth}", fix=f"some of 0 to {depth - 1}")
     config = deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
+    if config.tie_word_embeddings and _has_own_decoder(teacher):
+        config.tie_word_embeddings = False
+        warnings.warn("the teacher's decoder is not its word embeddings: both are copied, and stay apart", stacklevel=2)
     with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten: leave no trace in the random state
         model = BertForMaskedLM(config)
     theirs = teacher.state_dict()
     model.load_state_dict({name: theirs[_source(name, layers)] for name in model.state_dict()})
     return model.eval()
+
+
+def _has_own_decoder(model: BertForMaskedLM) -> bool:
+    """Whether the decoder holds other numbers than what it is tied to, word embeddings and bias."""
+    head, words = model.cls.predictions, model.bert.embeddings.word_embeddings
+    return not (torch.equal(head.decoder.weight, words.weight) and torch.equal(head.decoder.bias, head.bias))
 
 
 @torch.no_grad()
@@ -202,15 +215,20 @@ def load_model(name_or_path: str | Path, **settings) -> BertForMaskedLM:
     return model.eval()
 
 
-def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(name_or_path: str | Path, known_marks: bool = False) -> PreTrainedTokenizerBase:
     """The BERT tokenizer that lies beside a model.
+
+    Args:
+        name_or_path: as for :func:`load_model`.
+        known_marks: read “ ” ‘ ’ — …, where the vocabulary lacks them, as marks that it has (see ``marks.py``).
 
     Raises:
         CourseError: no tokenizer there.
     """
     folder = fetch_model(name_or_path)
     require_tokenizer(folder)
-    return _quietly(BertTokenizer, folder)
+    tokenizer = restore_known_marks(_quietly(BertTokenizer, folder))
+    return write_known_marks(tokenizer) if known_marks and SETTING not in tokenizer.init_kwargs else tokenizer
 
 
 def _quietly(kind: type, folder: Path, **settings):

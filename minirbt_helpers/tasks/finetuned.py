@@ -21,7 +21,8 @@ from transformers import (
 )
 
 from ..errors import CourseError
-from ..hub import require_tokenizer
+from ..hub import require_tokenizer, save_tokenizer
+from ..marks import restore_known_marks
 from ..workspace import atomic_file, atomic_folder, existing_parent, write_json
 from .answering import Answer, best_answers, span_scores, windows
 from .formats import JSON
@@ -189,7 +190,7 @@ class Finetuned:
         check_output(folder)
         with atomic_folder(folder) as new:
             self.model.save_pretrained(new)
-            self.tokenizer.save_pretrained(new)
+            save_tokenizer(self.tokenizer, new)
             write_json(new / "result.json", self.result())
             write_json(new / "task.json", asdict(self.task))
 
@@ -207,7 +208,7 @@ class Finetuned:
             require_tokenizer(folder)
             kind = BertForSequenceClassification if task.layout else BertForQuestionAnswering
             model, found = kind.from_pretrained(folder, output_loading_info=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = restore_known_marks(AutoTokenizer.from_pretrained(folder))
             del result["task"], result["scores"]
             tuned = cls(model.eval(), tokenizer, task, tuple(result.pop("by_epoch")), **result)
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as problem:

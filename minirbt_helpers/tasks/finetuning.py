@@ -18,6 +18,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
 
 from ..errors import CourseError
+from ..marks import tell_unknown
 from ..models.attention import fast_on_cpu, first_token_alone
 from ..recipe import Recipe
 from ..workspace import progress_bar, quiet_datasets
@@ -70,6 +71,9 @@ def finetune(
     set_seed(seed)
     headed = with_head(model, task, recipe.task_attention_dropout)
     lesson = Lesson(prepared)
+    read = Dataset.from_dict({"input_ids": [row["input_ids"] for row in prepared.train_rows]})
+    if progress and (told := tell_unknown(read, tokenizer)):
+        print(f"{task.name}: {told}")
     classifiers = (headed, teacher.model) if teacher else (headed,)
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory())

@@ -10,7 +10,7 @@ from ..hub import open_dataset
 from .formats import Labels, Layout, Row, question_row
 
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-UNLABELLED = -1  # what the hub holds in place of a label that is secret or missing
+UNLABELLED = (-1, "-1")  # what the hub holds in place of a label that is secret or missing
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _spelled(table: Dataset, label: str, nothing: str | None) -> Iterator[dict]:
     """Rows with labels as words: the hub keeps numbers and, beside them, what they stand for."""
     feature = table.features.get(label)
     for row in table:
-        if row.get(label) == UNLABELLED:
+        if row.get(label) in UNLABELLED:
             row[label] = nothing
         elif isinstance(feature, ClassLabel):
             row[label] = feature.int2str(row[label])

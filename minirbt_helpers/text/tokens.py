@@ -158,7 +158,10 @@ _ENCODERS: "weakref.WeakKeyDictionary[PreTrainedTokenizerBase, Encoder]" = weakr
 def _splits_as_bert_does(library: Tokenizer) -> bool:
     """Whether words end at blanks, ideographs and punctuation, whatever stands beside them."""
     parts = json.loads(library.to_str())
-    kinds = [(parts[name] or {}).get("type") for name in ("normalizer", "pre_tokenizer")]
+    *replaced, normalizer = (parts["normalizer"] or {}).get("normalizers", [parts["normalizer"]])
+    if any(one["type"] != "Replace" or len(one["pattern"].get("String", "")) != 1 for one in replaced):
+        return False
+    kinds = [(part or {}).get("type") for part in (normalizer, parts["pre_tokenizer"])]
     plain = all(not token["normalized"] and not token["single_word"] for token in parts["added_tokens"])
     return kinds == ["BertNormalizer", "BertPreTokenizer"] and plain
 
