@@ -26,7 +26,7 @@ def plain(value: object) -> object:
         value = value.detach().cpu()
         value = (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).numpy()
     if isinstance(value, np.ndarray | np.generic):
-        return value if value.ndim and value.dtype != object else plain(value.tolist())
+        return value if value.ndim and value.dtype.kind in "biuf" else plain(value.tolist())
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)
