@@ -9,6 +9,7 @@ import json
 import pkgutil
 import re
 import sys
+import threading
 import time
 from importlib import import_module
 
@@ -35,10 +36,14 @@ PLANNED = {"raising_a_teacher"}  # a notebook to come
 PLANTED = [(name, wrong) for name, answers in WRONG.items() for wrong in answers]
 
 
+LIMIT = checking.SECONDS
+
+
 @pytest.fixture(autouse=True)
 def workspace(tmp_path, monkeypatch):
-    """Records go into a workspace of the test's own."""
+    """Records go into a workspace of the test's own, and no right answer is cut off on a busy machine."""
     monkeypatch.setattr(records, "default_runs", lambda: tmp_path)
+    monkeypatch.setattr(checking, "SECONDS", 60.0)
     return tmp_path
 
 
@@ -72,10 +77,11 @@ def leaks(exercise: Exercise, message: str) -> list[str]:
     """Lines of the solution, and the right answer of the case that the message shows, as far as they stand in it."""
     body = [line.strip() for line in exercise.solution.splitlines() if line.startswith("    ")]
     shown = [line for line in body if len(line) > 12 and line in message]
+    said = re.sub("(?m)^    .*?(: |$)", "", message)  # without the inputs and the reader's own answer
     for given in exercise.cases():
         inputs = ", ".join(f"{name}={show(value)}" for name, value in zip(exercise.parameters, given, strict=True))
         right = show(plain(exercise.solve(*copy.deepcopy(given))))
-        if inputs in message and len(right) > 4 and right in message.replace(inputs, ""):
+        if inputs in message and len(right) > 4 and right in said:
             shown.append(right)
     return shown
 
@@ -160,11 +166,22 @@ ODD_ANSWERS = [
 
 
 @pytest.mark.parametrize(("answer", "says"), [case[1:] for case in ODD_ANSWERS], ids=[case[0] for case in ODD_ANSWERS])
-def test_a_checker_bears_any_answer_for_at_most_two_seconds(answer, says):
-    begin = time.monotonic()
+def test_a_checker_bears_any_answer(answer, says, monkeypatch):
+    if says == "stopped after":
+        monkeypatch.setattr(checking, "SECONDS", 0.1)
     verdict = judge(find("whole_words"), answer)
-    assert time.monotonic() - begin < 2.5  # two seconds, and what a busy machine adds
     assert not verdict.passed and says in verdict.message, verdict.message
+
+
+def test_a_check_takes_at_most_two_seconds():
+    assert LIMIT + checking.PATIENCE < 2
+
+
+def test_the_watch_ends_with_the_check(monkeypatch):
+    monkeypatch.setattr(checking, "SECONDS", 0.1)
+    before = threading.active_count()
+    judge(find("whole_words"), endless)
+    assert sys.getprofile() is None and threading.active_count() <= before
 
 
 def test_what_is_no_function_gets_a_friendly_line():
@@ -198,7 +215,7 @@ def test_answers_may_come_in_any_form():
 
 def test_a_message_says_how_far_and_on_which_smallest_input():
     message = judge(find("whole_words"), lambda words, order, budget: set()).message
-    assert "2 of 8 cases are right" in message and "words=[[1]], order=[0], budget=1" in message
+    assert "right in 2 of 8 cases" in message and "words=[[1]], order=[0], budget=1" in message
     assert "1 missing" in message and "hint('whole_words')" in message
 
 
@@ -219,7 +236,7 @@ def test_the_helper_itself_is_refused_by_whatever_way():
 
     for answer in (masking_states, wrapped, functools.partial(masking_states), lambda *given: wrapped(*given), hidden):
         verdict = judge(find("token_states"), answer)
-        assert not verdict.passed and "masking_states, the helper" in verdict.message
+        assert not verdict.passed and "calls masking_states." in verdict.message
 
 
 HELPERS = [(one.name, helper) for one in EXERCISES.values() for helper in one.helpers if "." in helper]
@@ -228,7 +245,7 @@ HELPERS = [(one.name, helper) for one in EXERCISES.values() for helper in one.he
 @pytest.mark.parametrize(("name", "helper"), HELPERS, ids=[f"{name}: {helper}" for name, helper in HELPERS])
 def test_every_helper_exists_and_is_refused(name, helper):
     verdict = judge(find(name), functools.partial(pkgutil.resolve_name(helper)))
-    assert not verdict.passed and f"{helper}, the helper" in verdict.message
+    assert not verdict.passed and f"calls {helper.rpartition('.')[2]}." in verdict.message
 
 
 COMPILED = [(one.name, helper) for one in EXERCISES.values() for helper in one.helpers if "." not in helper]
@@ -244,7 +261,7 @@ def test_every_compiled_helper_is_refused(name, helper):
             function(*given)
         return find(name).solve(*given)
 
-    assert f"{helper}, the helper" in judge(find(name), calls).message
+    assert f"calls {helper}." in judge(find(name), calls).message
 
 
 # --- what a learner types -------------------------------------------------------------------------------------------
@@ -393,8 +410,3 @@ def test_statements_gloss_their_chinese():
     texts |= {one.name: one.text for one in QUESTIONS.values()}
     for name, text in texts.items():
         assert not re.search("[\u4e00-\u9fff]", text) or "“" in text, name
-
-
-def test_the_watch_ends_with_the_check():
-    judge(find("whole_words"), endless)
-    assert sys.getprofile() is None and checking.SECONDS < 2

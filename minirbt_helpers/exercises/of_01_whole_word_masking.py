@@ -211,6 +211,12 @@ def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]
             lambda ids, chosen, dice, draws, mask_id: masked_input(ids, chosen, [0.0] * len(ids), draws, mask_id),
         ),
         (
+            "The share of [MASK] is too large: it ends at 0.8, and from there on a random token is drawn.",
+            lambda ids, chosen, dice, draws, mask_id: masked_input(
+                ids, chosen, [0.0 if die < 0.9 else die for die in dice], draws, mask_id
+            ),
+        ),
+        (
             "The random share is too large: it ends at 0.9, and from there on the token stays.",
             lambda ids, chosen, dice, draws, mask_id: masked_input(
                 ids, chosen, [min(die, 0.85) for die in dice], draws, mask_id
@@ -232,6 +238,12 @@ def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]
         ),
     ],
     signs=[
+        (
+            "A place that is not asked for has the label -100.",
+            lambda answer, ids, chosen, *_: any(
+                label != -100 for place, label in enumerate(answer[1]) if place not in chosen
+            ),
+        ),
         (
             "A die of exactly 0.8 draws a random token, and one of exactly 0.9 leaves the token: use <, not <=.",
             lambda answer, ids, chosen, dice, *_: {dice[place] for place in chosen} & {0.8, 0.9},
@@ -370,6 +382,7 @@ def token_states(ids: list[int], masked: list[int], labels: list[int], mask_id: 
             "The length of the word is missing in one of the two powers.",
             lambda size, p: p / (1 - (1 - p) ** size),
         ),
+        ("This holds for words of two tokens only.", lambda size, p: p / (2 - p)),
     ],
 )
 def hidden_whole(size: int, p: float) -> float:

@@ -47,7 +47,7 @@ FULL = (21128, 512)  # entries and positions of the published models
         ),
         ("The position embeddings are missing.", lambda n, h, f, v, p: model_parameters(n, h, f, v, p) - p * h),
         (
-            "Embeddings and head have a LayerNorm each: you miss one.",
+            "2 · hidden numbers are missing: the table of segments, or the LayerNorm of embeddings or head.",
             lambda n, h, f, v, p: model_parameters(n, h, f, v, p) - 2 * h,
         ),
         (

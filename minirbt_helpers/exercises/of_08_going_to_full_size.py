@@ -232,6 +232,7 @@ def joint_gradient(gradients: Tensor, masked: list[int]) -> Tensor:
             lambda s, t, p: 16 * s + 4 * p + 2 * t,
         ),
         ("The projections are missing.", lambda s, t, p: 16 * s + 2 * t),
+        ("These are bits.", lambda s, t, p: 8 * training_bytes(s, t, p)),
         ("The teacher lies in memory, too.", lambda s, t, p: 16 * (s + p)),
         ("These are numbers. A number of the student has four bytes.", lambda s, t, p: 4 * (s + p) + t),
     ],
@@ -304,7 +305,7 @@ def training_bytes(student: int, teacher: int, projections: int) -> int:
             lambda answer, gradients, limit: _length(gradients) == 0,
         ),
     ],
-    helpers=("torch.nn.utils.clip_grad.clip_grad_norm_", "torch.nn.utils.clip_grad.get_total_norm"),
+    helpers=("torch.nn.utils.clip_grad.clip_grad_norm_",),
 )
 def clipped(gradients: list[Tensor], limit: float) -> list[Tensor]:
     """`gradients` holds one tensor for each weight of a model. Think of all their numbers as one long vector. Write

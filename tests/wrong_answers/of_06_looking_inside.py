@@ -81,7 +81,7 @@ WRONG = {
         Wrong(
             "fused",
             lambda s, q, k: torch.nn.functional.scaled_dot_product_attention(s @ q.T, s @ k.T, torch.eye(len(s))),
-            "the helper",
+            "write it yourself",
         ),
     ],
     "next_share": [
@@ -138,14 +138,13 @@ WRONG = {
             "each token's own numbers",
         ),
         Wrong("root", lambda a, b: torch.divide(*aligned(a, b)) ** 0.5, "root of CKA"),
-        Wrong("widths must be equal", lambda a, b: torch.cosine_similarity(a, b).mean(), "cases are right"),
     ],
     "best_match": [
         Wrong("the nearest", nearest, "two may get the same"),
         Wrong("greedy", greedy, "is greedy"),
         Wrong("in turn", in_turn, "nearest that is left"),
         Wrong("the largest sum", worst, "largest sum"),
-        Wrong("SciPy", by_scipy, "the helper"),
+        Wrong("SciPy", by_scipy, "write it yourself"),
         Wrong(
             "the teacher's first heads",
             lambda d: min(

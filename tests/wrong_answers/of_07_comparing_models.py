@@ -40,10 +40,10 @@ WRONG = {
         Wrong("no bias of the head", lambda *g: counted(*g, bias=False), "one number per entry"),
         Wrong("no dense matrix", lambda *g: counted(*g, dense=False), "dense matrix"),
         Wrong("no positions", lambda n, h, f, v, p: counted(n, h, f, v, 0), "position embeddings"),
-        Wrong("one LayerNorm less", lambda *g: counted(*g, norms=1), "you miss one"),
+        Wrong("one LayerNorm less", lambda *g: counted(*g, norms=1), "the LayerNorm of embeddings or head"),
         Wrong("a pooler", lambda *g: counted(*g, pooler=True), "no pooler"),
         Wrong("one layer", lambda n, h, f, v, p: counted(1, h, f, v, p), "one layer only"),
-        Wrong("segments forgotten", lambda *g: counted(*g, segments=0), "too low"),
+        Wrong("segments forgotten", lambda *g: counted(*g, segments=0), "table of segments"),
     ],
     "layer_work": [
         Wrong("one operation for two", lambda *g: work(*g, each=1), "are two operations"),

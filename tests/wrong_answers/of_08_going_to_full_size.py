@@ -74,7 +74,7 @@ WRONG = {
         Wrong("the teacher learns", lambda s, t, p: sum(16 * one for one in (s, t, p)), "no gradient and no optimiser"),
         Wrong("no projections", lambda s, t, p: 16 * s + 2 * t, "projections are missing"),
         Wrong("no teacher", lambda s, t, p: 16 * (s + p), "lies in memory, too"),
-        Wrong("bits", lambda s, t, p: 8 * (16 * (s + p) + 2 * t), "too high, by a factor of 8"),
+        Wrong("bits", lambda s, t, p: 8 * (16 * (s + p) + 2 * t), "These are bits"),
     ],
     "clipped": [
         Wrong("each for itself", lambda g, n: [scaled([one], n, norm([one]))[0] for one in g], "each for itself"),
