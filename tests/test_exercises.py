@@ -17,6 +17,9 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import jensenshannon
+from torch.nn import functional as F
 
 from minirbt_helpers import exercises
 from minirbt_helpers.course import notebooks
@@ -24,7 +27,7 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.exercises import cells, checking, quizzes, records
 from minirbt_helpers.exercises.catalogue import EXERCISES, QUESTIONS, SHELVES, find, find_question
 from minirbt_helpers.exercises.checking import judge
-from minirbt_helpers.exercises.comparing import plain, show
+from minirbt_helpers.exercises.comparing import difference, plain, show
 from minirbt_helpers.exercises.exercise import Exercise
 
 WRONG = {
@@ -113,6 +116,105 @@ def test_each_notebook_has_four_to_six_exercises_and_three_to_five_questions():
         assert 3 <= len(shelf.questions) <= 5, shelf.notebook
     assert len(EXERCISES) == sum(len(shelf.exercises) for shelf in SHELVES), "a name is used twice"
     assert not EXERCISES.keys() & QUESTIONS.keys()
+
+
+# --- by hand equals helper ------------------------------------------------------------------------------------------
+
+
+def counted(layers, hidden, ffn, vocabulary, positions):
+    from transformers import BertConfig, BertForMaskedLM
+
+    shape = {"num_hidden_layers": layers, "hidden_size": hidden, "intermediate_size": ffn, "num_attention_heads": 1}
+    with torch.device("meta"):
+        model = BertForMaskedLM(BertConfig(vocab_size=vocabulary, max_position_embeddings=positions, **shape))
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def in_one_layer(hidden, ffn):
+    from transformers import BertConfig
+    from transformers.models.bert.modeling_bert import BertLayer
+
+    with torch.device("meta"):
+        layer = BertLayer(BertConfig(hidden_size=hidden, intermediate_size=ffn, num_attention_heads=1))
+    return sum(weight.numel() for weight in layer.parameters())
+
+
+def worked(hidden, ffn, length):
+    from transformers import BertConfig
+
+    from minirbt_helpers.training import operations
+
+    parts = operations(BertConfig(hidden_size=hidden, intermediate_size=ffn, num_hidden_layers=1), length)
+    return int(parts["attention"] + parts["FFN"])
+
+
+def scheduled(step, steps, highest, warmup):
+    from minirbt_helpers.recipe import load_recipe
+    from minirbt_helpers.training.loop import learning_rate
+
+    return learning_rate(load_recipe("full", steps=steps, learning_rate=highest, warmup=warmup, decay=1.0), step)
+
+
+def by_autograd(student, teacher, temperature):
+    student = student.clone().requires_grad_()
+    soft = (F.log_softmax(student / temperature, -1), F.log_softmax(teacher / temperature, -1))
+    (temperature**2 * F.kl_div(*soft, reduction="batchmean", log_target=True)).backward()
+    return student.grad
+
+
+def clipped_by_torch(gradients, limit):
+    weights = [torch.nn.Parameter(torch.zeros_like(one)) for one in gradients]
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient.clone()
+    torch.nn.utils.clip_grad_norm_(weights, limit)
+    return [weight.grad for weight in weights]
+
+
+def from_room(path):
+    """A helper of the house, imported when it is first asked."""
+    return lambda *given: pkgutil.resolve_name(f"minirbt_helpers.{path}")(*given)
+
+
+def assigned(distances):
+    rows, columns = linear_sum_assignment(distances)
+    return [row for _, row in sorted(zip(columns.tolist(), rows.tolist(), strict=True))]
+
+
+def tables_apart(p, q):
+    """Jensen-Shannon through SciPy, which gives its root in nats or bits."""
+    return float(np.mean(jensenshannon(p.T.double(), q.T.double(), base=2, axis=0) ** 2))
+
+
+HELPERS_AGREE = {
+    "token_states": from_room("insight.masking_states"),
+    "word_places": from_room("text.word_spans"),
+    "layer_parameters": in_one_layer,
+    "mlm_loss": F.cross_entropy,
+    "soften": lambda logits, temperature: torch.softmax(logits / temperature, -1),
+    "kl_at": lambda student, teacher, temperature: F.kl_div(
+        F.log_softmax(student / temperature, -1), F.softmax(teacher / temperature, -1), reduction="batchmean"
+    ),
+    "kd_gradient": by_autograd,
+    "layer_partners": from_room("training.layer_pairs"),
+    "projected_match": lambda s, t, weight, bias: F.mse_loss(F.linear(s, weight, bias), t),
+    "overlap_f1": lambda prediction, answer: from_room("tasks.metrics._f1")(prediction, answer),
+    "between_words": lambda attention, words: from_room("insight.word_shares")(attention[None, None], words)[0, 0],
+    "head_distance": tables_apart,
+    "cka": from_room("insight.linear_cka"),
+    "best_match": assigned,
+    "model_parameters": counted,
+    "layer_work": worked,
+    "rate_at": scheduled,
+    "clipped": clipped_by_torch,
+}
+
+
+@pytest.mark.parametrize("name", HELPERS_AGREE)
+def test_solutions_agree_with_helpers_and_libraries(name):
+    exercise = find(name)
+    for given in exercise.cases():
+        ours, theirs = (plain(function(*copy.deepcopy(given))) for function in (exercise.solve, HELPERS_AGREE[name]))
+        assert not difference(theirs, ours, 1e-3), given
 
 
 # --- what a checker bears -------------------------------------------------------------------------------------------
@@ -367,7 +469,7 @@ def test_progress_draws_and_says_what_is_done():
     records.note_success("an exercise of an older edition")
     records.note_answer("budget_of_forty", False)
     shown = Progress()
-    assert "01  Whole-word masking: 1 of 5 exercises, 0 of 4 questions" in repr(shown)
+    assert "01 Whole-word masking: 1 of 5 exercises, 0 of 4 questions" in repr(shown)
     page = shown.html()
     assert f'aria-label="1 of {len(EXERCISES)} exercises done.' in page, "a screen reader hears the same"
     assert "whole_words: Whole words under a budget (done)" in page and "<details>" in page
@@ -402,6 +504,12 @@ def test_cells_make_a_valid_notebook_that_is_renewed_in_place():
     book.cells[1].metadata["minirbt"]["entry"] = "gone"
     with pytest.raises(CourseError, match="no exercise 'gone'"):
         cells.renew_cells(book)
+
+
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+def test_notebooks_hold_the_cells_that_their_entries_make(path):
+    content = nbformat.read(path, as_version=4)
+    assert [cell.source for cell in cells.renew_cells(content).cells] == [cell.source for cell in content.cells]
 
 
 def test_statements_gloss_their_chinese():

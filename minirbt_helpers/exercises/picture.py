@@ -11,6 +11,7 @@ from .exercise import Shelf
 from .records import Record, read_record
 
 ROW, SQUARE, GAP, SIZE = 26, 16, 6, 13  # pixels: height of a row, side of a mark, space behind it, size of the text
+INDENT = 26  # pixels: where the titles begin, behind the numbers
 
 
 class Progress:
@@ -39,7 +40,7 @@ class Progress:
 
     def drawing(self) -> Drawing:
         """A row per notebook: a square for each exercise, a dot for each question, filled where done."""
-        left = max(text_width(_label(shelf), SIZE) for shelf in SHELVES) + 20
+        left = INDENT + max(text_width(shelf.title, SIZE) for shelf in SHELVES) + 20
         squares = max(len(shelf.exercises) for shelf in SHELVES)
         dots = left + squares * (SQUARE + GAP) + 2 * GAP
         width = dots + max(len(shelf.questions) for shelf in SHELVES) * (SQUARE + GAP)
@@ -54,7 +55,8 @@ class Progress:
 
     def _add_row(self, picture: Drawing, shelf: Shelf, top: float, left: float, dots: float) -> None:
         middle = top + ROW / 2
-        picture.add(Text(0, middle, _label(shelf), SIZE, "text", "start"))
+        picture.add(Text(0, middle, _number(shelf), SIZE, "text", "start"))
+        picture.add(Text(INDENT, middle, shelf.title, SIZE, "text", "start"))
         for place, exercise in enumerate(shelf.exercises):
             done = exercise.name in self.record["exercises"]
             tip = f"{exercise.name}: {exercise.title} ({'done' if done else 'open'})"
@@ -95,6 +97,11 @@ class Progress:
         return file.getvalue()
 
 
-def _label(shelf: Shelf) -> str:
+def _number(shelf: Shelf) -> str:
+    """The notebook's number; none for one that has none yet."""
     number = shelf.notebook[:2]
-    return f"{number if number.isdigit() else '··'}  {shelf.title}"
+    return number if number.isdigit() else ""
+
+
+def _label(shelf: Shelf) -> str:
+    return f"{_number(shelf)} {shelf.title}".strip()
