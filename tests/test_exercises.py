@@ -40,6 +40,7 @@ PLANTED = [(name, wrong) for name, answers in WRONG.items() for wrong in answers
 
 
 LIMIT = checking.SECONDS
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # helpers of torch, called with odd shapes
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +187,7 @@ def tables_apart(p, q):
 
 
 HELPERS_AGREE = {
-    "token_states": from_room("insight.masking_states"),
+    "token_fates": from_room("insight.masking_states"),
     "word_places": from_room("text.word_spans"),
     "layer_parameters": in_one_layer,
     "mlm_loss": F.cross_entropy,
@@ -337,7 +338,7 @@ def test_the_helper_itself_is_refused_by_whatever_way():
         return [str(state) for state in getattr(insight, "masking_" + "states")(*given)]
 
     for answer in (masking_states, wrapped, functools.partial(masking_states), lambda *given: wrapped(*given), hidden):
-        verdict = judge(find("token_states"), answer)
+        verdict = judge(find("token_fates"), answer)
         assert not verdict.passed and "calls masking_states." in verdict.message
 
 
@@ -473,7 +474,8 @@ def test_progress_draws_and_says_what_is_done():
     page = shown.html()
     assert f'aria-label="1 of {len(EXERCISES)} exercises done.' in page, "a screen reader hears the same"
     assert "whole_words: Whole words under a budget (done)" in page and "<details>" in page
-    assert shown._repr_png_().startswith(b"\x89PNG")
+    bundle, _ = shown._repr_mimebundle_()
+    assert bundle["text/html"] == page and bundle["image/png"], "GitHub's viewer shows the PNG"
 
 
 # --- cells ----------------------------------------------------------------------------------------------------------

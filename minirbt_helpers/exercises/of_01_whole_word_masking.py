@@ -38,7 +38,7 @@ def _stops_early(words, order, budget):
     remark="A word that does not fit ends nothing: a shorter one behind it may still fit. And a word is never cut.",
     slips=[
         (
-            "Your function stops at the first word that does not fit. It passes over that word and tries the next.",
+            "Your function stops at the first word that does not fit. Pass over it and try the next one.",
             _stops_early,
         ),
         (
@@ -296,26 +296,26 @@ def masked_input(
     slips=[
         (
             "A token with a label is “unchanged” if it stayed. You call it “kept”.",
-            lambda *given: ["kept" if state == "unchanged" else state for state in token_states(*given)],
+            lambda *given: ["kept" if state == "unchanged" else state for state in token_fates(*given)],
         ),
         (
             "A token without a label is “kept”. You call it “unchanged”.",
-            lambda *given: ["unchanged" if state == "kept" else state for state in token_states(*given)],
+            lambda *given: ["unchanged" if state == "kept" else state for state in token_fates(*given)],
         ),
         (
             "You ask for [MASK] before you ask for the label: the text itself may hold a [MASK].",
             lambda ids, masked, labels, mask_id: [
                 "mask" if seen == mask_id else state
-                for seen, state in zip(masked, token_states(ids, masked, labels, mask_id), strict=True)
+                for seen, state in zip(masked, token_fates(ids, masked, labels, mask_id), strict=True)
             ],
         ),
         (
             "You call every changed token “random”. [MASK] is “mask”.",
-            lambda *given: ["random" if state == "mask" else state for state in token_states(*given)],
+            lambda *given: ["random" if state == "mask" else state for state in token_fates(*given)],
         ),
         (
             "You call every changed token “mask”, also where another token stands now.",
-            lambda *given: ["mask" if state == "random" else state for state in token_states(*given)],
+            lambda *given: ["mask" if state == "random" else state for state in token_fates(*given)],
         ),
     ],
     signs=[
@@ -324,11 +324,11 @@ def masked_input(
             lambda answer, ids, masked, labels, mask_id: mask_id != 4,
         ),
     ],
-    helpers=("minirbt_helpers.insight.text_views.masking_states",),
+    helpers=("minirbt_helpers.insight.measured.words.masking_states",),
 )
-def token_states(ids: list[int], masked: list[int], labels: list[int], mask_id: int) -> list[str]:
+def token_fates(ids: list[int], masked: list[int], labels: list[int], mask_id: int) -> list[str]:
     """From the ids before the masking (`ids`), the ids after it (`masked`) and the `labels`, say what happened to
-    every token. Write `token_states`; it returns one word per token:
+    every token. Write `token_fates`; it returns one word per token:
 
     - `"kept"`: nobody asks for it (its label is -100),
     - `"mask"`: it became [MASK],

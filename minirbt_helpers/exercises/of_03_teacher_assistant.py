@@ -90,11 +90,10 @@ def _copied(state, layers, rename=lambda place, layer: place, keep=lambda name: 
         (_numbered(1), [0]),
         (_numbered(2), [0]),
         (_numbered(2), [1]),
-        (_numbered(4), [0, 2]),
+        (_numbered(6), [0, 2, 4]),
         (_numbered(4), [3, 1]),
         (_numbered(3), [0, 0, 2]),
         (_numbered(12), [1, 11]),
-        (_numbered(12), [0, 2, 4, 6, 8, 10]),
     ],
     hints=(
         "Go through the chosen layers, not through the names: the layer at place 0 of the list becomes layer 0.",

@@ -95,7 +95,7 @@ def _attention(states, query, key, divisor, axis=-1):
             lambda a: a.diagonal(1, 1, 2)[:, 1:].sum(-1) / a.shape[-1],
         ),
     ],
-    helpers=("minirbt_helpers.insight.similarity.gaze",),
+    helpers=("minirbt_helpers.insight.measured.attention.gaze",),
 )
 def next_share(attention: Tensor) -> Tensor:
     """`attention` is [heads, tokens, tokens]. A row is a token that looks, a column a token that is looked at. The
@@ -150,7 +150,7 @@ def _pooled(attention, words, rows, columns):
             lambda a, w: a[[word[0] for word in w]][:, [word[0] for word in w]],
         ),
     ],
-    helpers=("minirbt_helpers.insight.reading.word_shares",),
+    helpers=("minirbt_helpers.insight.measured.attention.word_shares",),
 )
 def between_words(attention: Tensor, words: list[list[int]]) -> Tensor:
     """`attention` [tokens, tokens] holds the shares of one head: rows look, columns are looked at, each row adds up
@@ -218,7 +218,7 @@ def _one_hot(*places: int) -> Tensor:
             lambda answer, p, q: not np.isfinite(answer),
         ),
     ],
-    helpers=("minirbt_helpers.insight.similarity.head_distances",),
+    helpers=("minirbt_helpers.insight.measured.attention.head_distances",),
 )
 def head_distance(p: Tensor, q: Tensor) -> Tensor:
     """`p` and `q` are the attention of two heads on the same sentence, [tokens, tokens] each, with rows that add up
@@ -275,7 +275,10 @@ def _alike(one, two, centre=True, power=2, normed=True, axis=0):
             ),
         ),
     ],
-    helpers=("minirbt_helpers.insight.similarity.linear_cka", "minirbt_helpers.insight.similarity._aligned"),
+    helpers=(
+        "minirbt_helpers.insight.measured.hidden_states.linear_cka",
+        "minirbt_helpers.insight.measured.hidden_states._aligned",
+    ),
 )
 def cka(one: Tensor, two: Tensor) -> Tensor:
     """`one` [tokens, width] and `two` [tokens, another width] are hidden states of the same tokens in two models.
@@ -362,7 +365,7 @@ def _table(seed: int, teachers: int, students: int) -> list[list[float]]:
             lambda answer, d: len(set(answer)) < len(answer),
         ),
     ],
-    helpers=("linear_sum_assignment", "minirbt_helpers.insight.similarity.match_heads"),
+    helpers=("linear_sum_assignment", "minirbt_helpers.insight.measured.attention.head_matches"),
 )
 def best_match(distances: list[list[float]]) -> list[int]:
     """`distances[t][s]` says how far the teacher's head t is from the student's head s. The teacher has at least as

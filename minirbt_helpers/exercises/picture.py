@@ -1,11 +1,8 @@
 """The picture of what is done."""
 
-import io
 from html import escape
 
-import matplotlib.pyplot as plt
-
-from ..insight.drawing import Box, Dot, Drawing, Text, text_width
+from ..insight.drawn.canvas import Box, Dot, Drawing, Text, mime_bundle, text_width
 from .catalogue import SHELVES
 from .exercise import Shelf
 from .records import Record, read_record
@@ -85,16 +82,9 @@ class Progress:
     def __repr__(self) -> str:
         return "\n".join(self.lines())
 
-    def _repr_html_(self) -> str:
-        return self.html()
-
-    def _repr_png_(self) -> bytes:
-        figure, file = self.drawing().figure(), io.BytesIO()
-        try:
-            figure.savefig(file, format="png", dpi=144)
-        finally:
-            plt.close(figure)
-        return file.getvalue()
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict]]:
+        """HTML where it is shown, a PNG where it is not."""
+        return mime_bundle(self.html(), self.drawing())
 
 
 def _number(shelf: Shelf) -> str:

@@ -165,7 +165,7 @@ WRONG = {
         ),
         Wrong("0 for -100", lambda *g: masks(*g, rest=0), "has the label -100"),
     ],
-    "token_states": [
+    "token_fates": [
         Wrong("looks alone", by_looks, "“unchanged” if it stayed"),
         Wrong("[MASK] before the label", lambda *g: states(*g, first="mask"), "before you ask for the label"),
         Wrong(
