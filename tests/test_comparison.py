@@ -190,6 +190,10 @@ def test_names_in_a_crowded_scatter_cover_no_dot_and_no_other_name():
 def test_shares_are_means_over_common_tasks():
     scores = {"a": {"big": [0.8, 0.8], "small": [0.4, 0.4]}, "b": {"big": [0.5], "small": [0.5], "odd": [0.1]}, "c": {}}
     assert insight.kept_shares(scores, "big") == pytest.approx({"big": 1.0, "small": 0.75, "odd": 0.2})
+    above = insight.kept_shares(scores, "big", {"a": 0.2, "b": 0.5})  # on b big is at the floor: no share there
+    assert above == pytest.approx({"big": 1.0, "small": 1 / 3})
+    with pytest.raises(CourseError, match="at the floor on every task"):
+        insight.kept_shares(scores, "big", {"a": 0.9, "b": 0.9})
     with pytest.raises(CourseError, match="no scores of 'huge'"):
         insight.kept_shares(scores, "huge")
 

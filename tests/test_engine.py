@@ -22,10 +22,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES
+from minirbt_helpers.models.attention import DroppedAttention, fast_on_cpu, survivors
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.text import WholeWordCollator
 from minirbt_helpers.training import Distiller, distill, hidden_matches
-from minirbt_helpers.training.attention import DroppedAttention, fast_on_cpu, survivors
 from minirbt_helpers.training.batches import Batches, ready
 from minirbt_helpers.training.checkpoints import checkpoints
 from minirbt_helpers.training.distillation import Pupil, short_name

@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import CourseError
 from ..recipe import Recipe
 from .options import app, named, with_recipe
+
+if TYPE_CHECKING:
+    from ..tasks import Finetuned
 
 
 @app.command()
@@ -45,6 +48,21 @@ def finetune(
     print(json.dumps(result.result(), ensure_ascii=False), flush=True)  # even if it cannot be saved
     if output:
         result.save(output)
+    _warn_of_overlap(recipe, result)
+
+
+def _warn_of_overlap(recipe: Recipe, tuned: "Finetuned") -> None:
+    """Say how many dev rows stand in the train rows, if any do, and what the score is without them."""
+    from ..tasks import overlap
+    from ..tasks.finetuning import used_rows
+
+    found = overlap(*used_rows(recipe, tuned.task))
+    if len(found.unseen) == found.rows:
+        return
+    scores = tuned.by_row[tuned.task.metric]
+    rest = [scores[row] for row in found.unseen]
+    without = f"; {tuned.task.metric} without them: {sum(rest) / len(rest):.1%}" if rest else ""
+    typer.echo(f"{found}{without}", err=True)
 
 
 @app.command()
@@ -94,10 +112,16 @@ def sweep(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="seeds per setting")] = 3,
     taught_by: Annotated[str | None, typer.Option(help="the model that teaches the others on every task")] = None,
-    reference: Annotated[str | None, typer.Option(help="the model the second table is relative to")] = None,
+    try_temperatures: Annotated[
+        list[float] | None, typer.Option(min=1e-3, help="temperature of teaching to try; repeat; default: the recipe's")
+    ] = None,
+    search: Annotated[
+        bool, typer.Option(help="find every model's rate on each task first, on a part of the train rows")
+    ] = False,
+    reference: Annotated[str | None, typer.Option(help="the model that shares and verdicts are relative to")] = None,
 ) -> None:
     """Fine-tune models on tasks by the published protocol; run it again to go on after an interruption."""
-    from ..tasks import read_results, write_report
+    from ..tasks import read_results, search_rates, write_report
     from ..tasks import sweep as run
     from ..tasks.protocol import EPOCHS, TASKS, identity
 
@@ -108,6 +132,8 @@ def sweep(
         raise CourseError("the tables go into the .md", where=output, fix="name the results ….jsonl")
     if reference and reference not in {*starts, *(row["model"] for row in read_results(output))}:
         raise CourseError(f"--reference {reference}: no such model", fix=f"one of {', '.join(starts)}")
+    if search and rate:
+        raise CourseError("--search and --rate", fix="name rates, or let them be searched")
     rates: dict[str, list[float]] = {}
     for one in rate or ():
         name, value = named(one, "--rate model=1e-4") if "=" in one else ("", one)
@@ -118,14 +144,14 @@ def sweep(
         "epochs": try_epochs or EPOCHS,
         "seeds": range(recipe.seed, recipe.seed + seeds),
     }
-    done = run(
-        recipe,
-        {name: _start(recipe, one) for name, one in starts.items()},
-        output,
-        rates=rates,
-        teacher=taught_by,
-        **chosen,
-    )
+    models = {name: _start(recipe, one) for name, one in starts.items()}
+    if search:
+        found = search_rates(recipe, models, output.with_suffix(".search.jsonl"), tasks=chosen["tasks"])
+        for name, by_task in found.items():
+            for where, one in by_task.items():
+                print(f"{name} on {where}: {one}")
+        rates = {name: {where: [one.rate] for where, one in by_task.items()} for name, by_task in found.items()}
+    done = run(recipe, models, output, rates=rates, teacher=taught_by, temperatures=try_temperatures, **chosen)
     asked = {identity(row) for row in done}  # made now or long ago, they count as the latest
     rows = [row for row in read_results(output) if identity(row) not in asked] + done
     write_report(output.with_suffix(".md"), rows, reference, recipe.scale)

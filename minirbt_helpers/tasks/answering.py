@@ -159,8 +159,13 @@ def _spans(starts: Tensor, ends: Tensor, offsets: Sequence[tuple[int, int]]) -> 
 
 def span_scores(answers: Iterable[str], rows: Dataset) -> dict[str, float]:
     """EM and F1 of one answer per question, each from 0 to 1: the means over all questions."""
+    return {name: sum(scores) / len(scores) for name, scores in span_rows(answers, rows).items()}
+
+
+def span_rows(answers: Iterable[str], rows: Dataset) -> dict[str, list[float]]:
+    """EM and F1 of one answer per question, question by question."""
     pairs = [(answer, truth["text"]) for answer, truth in zip(answers, rows["answers"], strict=True)]
     return {
-        "em": sum(exact_match(answer, truths) for answer, truths in pairs) / len(pairs),
-        "f1": sum(f1_score(answer, truths) for answer, truths in pairs) / len(pairs),
+        "em": [exact_match(answer, truths) for answer, truths in pairs],
+        "f1": [f1_score(answer, truths) for answer, truths in pairs],
     }

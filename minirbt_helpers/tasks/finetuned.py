@@ -3,8 +3,8 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -43,6 +43,8 @@ class Finetuned:
         repaired, skipped: answers that were found elsewhere than the train file says, and questions that were
             left out because no answer of theirs is in the passage, or whole in a window.
         teacher: who taught it on the task; "" where nobody did.
+        by_row: per measure, the score of every dev row after the last epoch; not saved.
+        kd: of a taught model, for every epoch the mean ``kd_loss``, its ``floor`` and the ``gap`` between; not saved.
     """
 
     model: PreTrainedModel
@@ -57,6 +59,8 @@ class Finetuned:
     repaired: int = 0
     skipped: int = 0
     teacher: str = ""
+    by_row: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    kd: tuple[dict[str, float], ...] = ()
 
     @property
     def scores(self) -> Scores:

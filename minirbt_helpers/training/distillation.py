@@ -19,8 +19,8 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
 from ..models import Architecture, find_architecture, inherit_embeddings, load_model, load_tokenizer, take_layers
+from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
-from .attention import fast_on_cpu
 from .batches import Batches
 from .evaluation import MaskedPositions, held_out
 from .loop import Losses, Watch, train

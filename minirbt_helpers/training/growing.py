@@ -24,9 +24,9 @@ from torch import nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..models import Architecture, start_from_counts, take_layers
+from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
 from ..workspace import write_json
-from .attention import fast_on_cpu
 from .batches import Batches
 from .distillation import Distilled
 from .loop import Steps, Watch, learning_rate, shared_batches
