@@ -158,8 +158,8 @@ def _spans(starts: Tensor, ends: Tensor, offsets: Sequence[tuple[int, int]]) -> 
 
 
 def span_scores(answers: Iterable[str], rows: Dataset) -> dict[str, float]:
-    """EM and F1 of one answer per question, each from 0 to 1: the means over all questions."""
-    pairs = [(answer, truth["text"]) for answer, truth in zip(answers, rows["answers"], strict=True)]
+    """EM and F1 of one answer per question, each from 0 to 1: the means over all questions that have an answer."""
+    pairs = [(answer, truth["text"]) for answer, truth in zip(answers, rows["answers"], strict=True) if truth["text"]]
     return {
         "em": sum(exact_match(answer, truths) for answer, truths in pairs) / len(pairs),
         "f1": sum(f1_score(answer, truths) for answer, truths in pairs) / len(pairs),

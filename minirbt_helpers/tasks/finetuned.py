@@ -24,8 +24,8 @@ from ..errors import CourseError
 from ..hub import require_tokenizer
 from ..workspace import atomic_file, atomic_folder, existing_parent, write_json
 from .answering import Answer, best_answers, span_scores, windows
-from .formats import JSON
 from .registry import Task, task_from_json
+from .tables import JSON
 
 Scores = dict[str, float]  # "accuracy", or "em" and "f1", from 0 to 1
 BATCH = 64
@@ -133,13 +133,13 @@ class Finetuned:
         return [one.text if one and (null_threshold is None or one.margin >= null_threshold) else "" for one in best]
 
     def can_measure(self, rows: Dataset) -> bool:
-        """Whether the rows have labels, or every question answers."""
+        """Whether some of the rows have labels, or some of the questions answers."""
         if self.task.layout:
             return "label" in rows.column_names and any(label is not None for label in rows["label"])
-        return all(answers["text"] for answers in rows["answers"])
+        return any(answers["text"] for answers in rows["answers"])
 
     def measure(self, rows: Dataset) -> Scores:
-        """The scores on other rows than the dev ones; rows whose label is None (OCNLI's ``-``) do not count.
+        """The scores on other rows than the dev ones; rows without label (OCNLI's ``-``) or answer do not count.
 
         Raises:
             CourseError: rows without labels or answers: they can be predicted, but not scored.
