@@ -77,15 +77,21 @@ def references(
     output: Annotated[Path, typer.Argument(help="the reference file to write, one JSON list per line; or a folder")],
     teacher: Annotated[str, typer.Option(help="whose tokenizer: a folder or a hub id")] = SAMPLE["teacher"],
     segmenter: Annotated[str, typer.Option(help="LTP: a folder or a hub id")] = SAMPLE["segmenter"],
-    words: Annotated[Path | None, typer.Option(help="file of your own words, one per line, to keep together")] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(
+            help="file of your own words, one per line, to keep together; the fewest words win that make up a line, "
+            "frequency does not count, and a neighbour may be torn"
+        ),
+    ] = None,
     match: Annotated[str, typer.Option(help="segmentation, or original (greedy, as the public code)")] = "segmentation",
     processes: Annotated[int | None, typer.Option(help="default: as the size of the text asks", min=1)] = None,
 ) -> None:
     """Write which tokens of a text continue a Chinese word."""
     from .models import load_tokenizer
-    from .text import load_segmenter, read_lines, text_files, write_references
+    from .text import load_segmenter, read_words, text_files, write_references
 
-    own = [word for line in read_lines(words) if (word := line.strip())] if words else []
+    own = read_words(words) if words else []
     cutter, tokenizer = load_segmenter(segmenter, words=own), load_tokenizer(teacher)
     for file in text_files(text):
         target = output / f"{file.stem}.ref" if text.is_dir() else output
@@ -144,7 +150,7 @@ def shard(
     segmenter: Annotated[str, typer.Option(help="LTP: a folder or a hub id")] = SAMPLE["segmenter"],
     match: Annotated[str, typer.Option(help="segmentation, or original (greedy, as the public code)")] = "segmentation",
 ) -> None:
-    """References and blocks of a big corpus, on several processes and machines (needs [full]); run again to go on."""
+    """References and blocks of a big corpus, on several processes and machines (extra: full); run again to go on."""
     from .models import load_tokenizer
 
     try:
@@ -377,13 +383,15 @@ def sweep(
 
 def _start(recipe: Recipe, model: str) -> tuple:
     """Model and tokenizer of a folder, a hub id, or ``random:<architecture>``."""
+    from .hub import vocabulary_size
     from .models import find_architecture, load_model, load_tokenizer
 
     kind, _, architecture = model.partition(":")
     if kind != "random":
         return load_model(model), load_tokenizer(model)
     tokenizer = load_tokenizer(recipe.teacher)
-    return find_architecture(architecture).random_model(recipe.scale, len(tokenizer), recipe.seed), tokenizer
+    size = vocabulary_size(tokenizer)
+    return find_architecture(architecture).random_model(recipe.scale, size, recipe.seed), tokenizer
 
 
 def _named(text: str, form: str) -> tuple[str, str]:

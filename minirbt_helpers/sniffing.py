@@ -28,6 +28,7 @@ BEGINNINGS = (
 )  # fmt: skip
 WEB_PAGES = (b"<!doctype html", b"<html")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+PICKLES = (b"PK\x03\x04", b"\x80")  # how PyTorch's files begin, new and old
 OTHER_WEIGHTS = ("tf_model.h5", "bert_model.ckpt*", "model.ckpt*", "flax_model.msgpack", "*.onnx", "*.pdparams")
 
 
@@ -54,13 +55,28 @@ def require_whole(file: Path) -> None:
     Raises:
         CourseError: naming it.
     """
-    with open(file, "rb") as stream:
-        head = stream.read(HEAD)
-    if not head:
+    if not (head := _head(file)):
         raise CourseError("the file is empty", where=file, fix=AGAIN)
     if head.startswith(BEGINNINGS[0][0]) or head.lstrip().lower().startswith(WEB_PAGES):
         what, fix = disguise(head)
         raise CourseError(what, where=file, fix=fix)
+
+
+def _head(file: Path) -> bytes:
+    with open(file, "rb") as stream:
+        return stream.read(HEAD)
+
+
+def require_config(folder: Path) -> None:
+    """Make sure that a model's folder holds its configuration: without one, libraries guess at length.
+
+    Raises:
+        CourseError: none there, or something else in its place.
+    """
+    if not (folder / "config.json").is_file():
+        fix = "give a folder written by save_pretrained, whole"
+        raise CourseError("no config.json in the folder", where=folder, fix=fix)
+    require_whole(folder / "config.json")
 
 
 def require_weights(folder: Path) -> None:
@@ -72,6 +88,8 @@ def require_weights(folder: Path) -> None:
     for file in sorted(folder.iterdir()):
         if file.is_file() and file.suffix in (".json", ".txt", ".safetensors", ".bin"):
             require_whole(file)
+        if file.match("pytorch_model*.bin") and not _head(file).startswith(PICKLES):
+            raise CourseError("no weights of PyTorch", where=file, fix=AGAIN)
     if any((folder / name).is_file() or (folder / f"{name}.index.json").is_file() for name in WEIGHTS):
         return
     others = sorted(file.name for pattern in OTHER_WEIGHTS for file in folder.glob(pattern))

@@ -22,8 +22,9 @@ from transformers import (
 
 from ..errors import CourseError
 from ..hub import require_tokenizer
+from ..sniffing import require_config, require_weights
 from ..workspace import atomic_file, atomic_folder, existing_parent, write_json
-from .answering import Answer, best_answers, span_scores, windows
+from .answering import LONGEST, Answer, best_answers, span_scores, windows
 from .registry import Task, task_from_json
 from .tables import JSON
 
@@ -43,6 +44,8 @@ class Finetuned:
         repaired, skipped: answers that were found elsewhere than the train file says, and questions that were
             left out because no answer of theirs is in the passage, or whole in a window.
         teacher: who taught it on the task; "" where nobody did.
+        longest: most tokens of an answer: those of the longest one that was taught, but at least
+            :data:`~minirbt_helpers.tasks.answering.LONGEST`.
     """
 
     model: PreTrainedModel
@@ -57,6 +60,7 @@ class Finetuned:
     repaired: int = 0
     skipped: int = 0
     teacher: str = ""
+    longest: int = LONGEST
 
     @property
     def scores(self) -> Scores:
@@ -103,7 +107,7 @@ class Finetuned:
         cut = windows(rows, self.tokenizer, self.length)
         names = self.tokenizer.model_input_names
         starts, ends = self._forward([{name: window[name] for name in names} for window in cut])
-        return best_answers(starts, ends, cut, rows["context"], top)
+        return best_answers(starts, ends, cut, rows["context"], top, self.longest)
 
     @torch.no_grad()
     def _forward(self, examples: Sequence[dict]) -> tuple[list[Tensor], ...]:
@@ -201,6 +205,8 @@ class Finetuned:
             task = task_from_json(json.loads((folder / "task.json").read_text(encoding="utf-8")))
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             require_tokenizer(folder)
+            require_config(folder)
+            require_weights(folder)
             kind = BertForSequenceClassification if task.layout else BertForQuestionAnswering
             model, found = kind.from_pretrained(folder, output_loading_info=True)
             tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -224,6 +230,7 @@ class Finetuned:
         """The figures as plain data."""
         names = (
             "scores", "by_epoch", "learning_rate", "epochs", "seed", "rows", "length", "repaired", "skipped", "teacher",
+            "longest",
         )  # fmt: skip
         return {"task": self.task.name, **{name: getattr(self, name) for name in names}}
 

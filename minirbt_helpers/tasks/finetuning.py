@@ -19,9 +19,10 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
 
 from ..errors import CourseError
+from ..hub import vocabulary_size
 from ..recipe import Recipe
 from ..workspace import progress_bar, quiet_datasets
-from .answering import SHORTEST_WINDOW, best_answers, span_scores, windows
+from .answering import LONGEST, SHORTEST_WINDOW, best_answers, longest_answer, span_scores, windows
 from .finetuned import Finetuned, Scores
 from .registry import Task, find_task
 from .trainer import OrderedTrainer, by_length
@@ -94,6 +95,7 @@ def finetune(
         repaired=0 if task.layout else sum(train["repaired"]),
         skipped=len(train) - lesson.rows,
         teacher=f"{teacher.model.config.hidden_size}-wide" if teacher else "",
+        longest=lesson.longest,
     )
 
 
@@ -101,9 +103,9 @@ def check_fit(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, who: str = "the model"
 ) -> None:
     """Refuse a tokenizer that is not the model's, and texts longer than it has positions."""
-    if len(tokenizer) > model.config.vocab_size:
+    if (size := vocabulary_size(tokenizer)) > model.config.vocab_size:
         raise CourseError(
-            f"the tokenizer has {len(tokenizer)} entries, {who} {model.config.vocab_size}",
+            f"the tokenizer has {size} entries, {who} {model.config.vocab_size}",
             fix="use the tokenizer that lies beside the model",
         )
     longest = model.config.max_position_embeddings
@@ -115,9 +117,15 @@ def check_fit(
 
 
 def _check_teacher(teacher: Finetuned, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
-    if (teacher.task.name, teacher.task.labels) != (task.name, task.labels):
+    if teacher.task.name != task.name:
         raise CourseError(
             f"the teacher was fine-tuned on {teacher.task.name}, not on {task.name}", fix="fine-tune it on the task"
+        )
+    if teacher.task.labels != task.labels:
+        theirs, ours = ", ".join(teacher.task.labels), ", ".join(task.labels)
+        raise CourseError(
+            f"the teacher knows the labels {theirs}, and the rows have {ours}",
+            fix="fine-tune the teacher on rows with the same labels",
         )
     check_vocabularies(teacher.tokenizer, tokenizer, "teacher and student")
 
@@ -138,6 +146,7 @@ class _Lesson(NamedTuple):
     train: Dataset
     dev: Dataset
     scores: Callable[[EvalPrediction], Scores]
+    longest: int = LONGEST
 
 
 def _labels(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, length: int) -> _Lesson:
@@ -150,12 +159,14 @@ def _labels(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, len
 
 def _spans(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, length: int) -> _Lesson:
     cut = by_length(windows(dev, tokenizer, length))
+    rows, taught = learnable(windows(train, tokenizer, length))
+    longest = longest_answer(taught)
 
     def scores(got: EvalPrediction) -> Scores:
-        best = best_answers(*got.predictions, cut, dev["context"])
+        best = best_answers(*got.predictions, cut, dev["context"], longest=longest)
         return span_scores((answers[0].text if answers else "" for answers in best), dev)
 
-    return _Lesson(model, *learnable(windows(train, tokenizer, length)), cut, scores)
+    return _Lesson(model, rows, taught, cut, scores, longest)
 
 
 def learnable(cut: Dataset) -> tuple[int, Dataset]:
