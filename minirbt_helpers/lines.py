@@ -83,7 +83,7 @@ def _conversion(raw: bytes) -> str:
 def _encoding(raw: bytes) -> str:
     """A guess: of these only UTF-16 has NULs, and what Big5 cannot read, or reads as gibberish, is GB18030."""
     if 0 in raw:
-        return "UTF-16LE" if raw.index(0) % 2 else "UTF-16BE"
+        return "UTF-16LE" if raw.count(b"\n\0") >= raw.count(b"\0\n") else "UTF-16BE"
     try:
         return "BIG5" if any(common in raw.decode("big5") for common in "的是不我") else "GB18030"
     except UnicodeDecodeError:

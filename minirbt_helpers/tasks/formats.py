@@ -135,7 +135,7 @@ class Layout:
 
     def _placed(self, file: Path, labels: Labels, labelled: bool) -> Iterator[tuple[str, Fields | CourseError]]:
         needed = [name for name in (self.text, self.pair) if name]
-        return read_rows(file, self.columns, needed, self.label if labelled else None, labels)
+        return read_rows(file, self.columns, needed, self.label, labels, labelled)
 
 
 def read_questions(file: Path, *, labelled: bool = True) -> list[Row]:

@@ -43,7 +43,12 @@ def bare(text: str) -> str:
 
 
 def read_rows(
-    file: Path, columns: Sequence[str] | None, needed: Sequence[str], label: str | None, labels: Sequence[str] = ()
+    file: Path,
+    columns: Sequence[str] | None,
+    needed: Sequence[str],
+    label: str,
+    labels: Sequence[str] = (),
+    labelled: bool = True,
 ) -> Placed:
     """The rows of a file in the form that it has: a table with or without a header, JSON lines, or a JSON list.
 
@@ -51,8 +56,9 @@ def read_rows(
         file: UTF-8.
         columns: of a table without header, in order; None: the first line names them.
         needed: the names that hold texts.
-        label: the name of the label; None: a file without labels is welcome, too.
+        label: the name of the label.
         labels: those the task knows: they tell a row from a header.
+        labelled: False: a file without labels is welcome, too.
 
     Yields:
         ``"line 3"`` with the row's fields, or with the error that says why it has none. Blank lines are no rows,
@@ -68,7 +74,11 @@ def read_rows(
         return iter(rows)
     if in_json or first.startswith("{"):
         return _objects(file, lines)
-    return _table(file, lines, columns, needed, label, labels) if first else iter(())
+    if not first:
+        return iter(())
+    return _bare_table(file, lines, columns, needed, labels, labelled) if columns else _table(
+        file, lines, needed, label, labelled
+    )
 
 
 def _listed(file: Path, text: str) -> list[tuple[str, Fields | CourseError]]:
@@ -104,36 +114,49 @@ def _no_object(file: Path, place: str, text: str, why: str = "") -> CourseError:
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def _table(
-    file: Path,
-    lines: Sequence[str],
-    columns: Sequence[str] | None,
-    needed: Sequence[str],
-    label: str | None,
-    labels: Sequence[str],
-) -> Placed:
+def _table(file: Path, lines: Sequence[str], needed: Sequence[str], label: str, labelled: bool) -> Placed:
+    """The rows of a table whose first line names the columns."""
     cells = _cells(file, lines, needed)
     number, head = cells[0][0], [bare(cell) for cell in cells[0][1]]
-    names = _named(head, (*needed, label or "")) if columns is None else _named_otherwise(head, columns)
-    if columns and not names:
-        if _is_header(head, needed, labels):
-            raise CourseError(
-                f"line {number} looks like a header: {', '.join(head)}",
-                where=f"{file}, line {number}",
-                fix=f"remove it, or name the columns {', '.join(columns)}, with tabs between them",
-            )
-        return _rows(file, cells, columns, needed if label is None else ())
-    if missing := [name for name in (*needed, label) if name and name not in names]:
+    ours = {name.casefold(): name for name in (*needed, label)}
+    names = [name if name in ours.values() else ours.get(name.casefold(), name) for name in head]
+    if missing := [name for name in (*needed, *([label] if labelled else [])) if name not in names]:
         raise CourseError(
             f"the header has no {' and no '.join(missing)}: {', '.join(head)[:200]}",
             where=f"{file}, line {number}",
             fix="name the columns in the first line, with tabs between them",
         )
-    body = [(number, row) for number, row in cells if [bare(cell) for cell in row] != head]  # it may come again
-    return _rows(file, body, names, ())
+    return _rows(file, _without(head, cells), names)
 
 
-def _rows(file: Path, cells: Cells, names: Sequence[str], without_label: Sequence[str]) -> Placed:
+def _bare_table(
+    file: Path,
+    lines: Sequence[str],
+    columns: Sequence[str],
+    needed: Sequence[str],
+    labels: Sequence[str],
+    labelled: bool,
+) -> Placed:
+    """The rows of a table without header; if it has one that we know, its order of columns counts."""
+    cells = _cells(file, lines, needed)
+    number, head = cells[0][0], [bare(cell) for cell in cells[0][1]]
+    if names := _named_otherwise(head, columns):
+        return _rows(file, _without(head, cells), names)
+    if _is_header(head, needed, labels):
+        raise CourseError(
+            f"line {number} looks like a header: {', '.join(head)}",
+            where=f"{file}, line {number}",
+            fix=f"remove it, or name the columns {', '.join(columns)}, with tabs between them",
+        )
+    return _rows(file, cells, columns, () if labelled else needed)
+
+
+def _without(head: Sequence[str], cells: Cells) -> Cells:
+    """Cells without the header, which comes again where files were put one after another."""
+    return [(number, row) for number, row in cells if [bare(cell) for cell in row] != head]
+
+
+def _rows(file: Path, cells: Cells, names: Sequence[str], without_label: Sequence[str] = ()) -> Placed:
     """Cells as fields; rows that have only the columns ``without_label`` are welcome, too, where there are such."""
     for number, row in cells:
         while len(row) > len(names) and not visible(row[-1]):
@@ -145,12 +168,6 @@ def _rows(file: Path, cells: Cells, names: Sequence[str], without_label: Sequenc
         else:
             what = f"{len(row)} fields instead of {len(names)}: {chr(9).join(row)[:60]!r}"
             yield place, CourseError(what, where=f"{file}, {place}", fix=f"with tabs between them: {', '.join(names)}")
-
-
-def _named(head: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The names of a header; those that are wanted as we write them, whatever letters are capitals there."""
-    ours = {name.casefold(): name for name in wanted if name}
-    return [name if name in wanted else ours.get(name.casefold(), name) for name in head]
 
 
 def _named_otherwise(head: Sequence[str], columns: Sequence[str]) -> list[str]:

@@ -151,11 +151,17 @@ class Segmenter:
         if isinstance(texts, str):
             raise CourseError("a Segmenter takes a list of texts, and got one text", fix="segmenter([text])[0]")
         parts = [(row, part) for row, text in enumerate(texts) for part in self._pieces(text) if part.strip()]
+        seen = [_trimmed(part) for _, part in parts]  # what a model sees: nothing invisible at the ends
+        cuts = iter(self._cut(list(filter(None, seen)))) if any(seen) else iter(())
         results: list[list[str]] = [[] for _ in texts]
-        if parts:
-            for (row, part), words in zip(parts, self._cut([part for _, part in parts]), strict=True):
-                words = _words_of(part, words)
-                results[row] += self._own(part, words) if self._own else words
+        for (row, part), middle in zip(parts, seen, strict=True):
+            if middle:
+                words = _words_of(middle, next(cuts))
+                before, after = ("".join(side.split()) for side in part.split(middle, 1))
+                words = [*filter(None, (before, *(self._own(middle, words) if self._own else words), after))]
+            else:
+                words = part.split()
+            results[row] += words
         return results
 
     def __reduce__(self):
