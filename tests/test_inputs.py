@@ -645,3 +645,51 @@ def test_help_shows_what_stands_in_brackets():
 
 
 # --- the official files ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("split", "rows", "left_out"), [("dev", 2950, 50), ("train", 9985, 15)])
+def test_ocnli_s_rows_without_agreement_are_told(shared, split, rows, left_out):
+    with pytest.warns(CourseWarning, match=rf"{left_out} rows labelled '-' \(line \d+, .* …\) left out"):
+        assert len(TASKS["ocnli"].load(shared / "tasks", split)) == rows
+    file = shared / "tasks" / "ocnli" / {"dev": "dev.json", "train": "train.10k.json"}[split]
+    kept = TASKS["ocnli"].read(file, labelled=False)["label"]  # to predict, every line counts
+    assert len(kept) == rows + left_out and kept.count(None) == left_out
+
+
+def test_cmrc_s_trial_set_has_two_empty_questions(shared):
+    task = TASKS["cmrc2018"]
+    file = shared / "tasks" / "cmrc2018" / "cmrc2018_trial.json"
+    with pytest.warns(CourseWarning, match=r"2 questions without text \(.*\) left out"):
+        assert len(task.read(file)) == 1000
+    with pytest.warns(CourseWarning, match="2 questions without text .* keep their places"):
+        assert len(task.read(file, labelled=False)) == task.sizes["test"] == 1002
+
+
+@pytest.mark.parametrize("part", ["dev", "trial"])
+def test_cmrc_s_two_forms_give_the_same_questions(shared, tmp_path, part):
+    """The first form made of the second."""
+    file = shared / "tasks" / "cmrc2018" / f"cmrc2018_{part}.json"
+    articles = json.loads(file.read_text(encoding="utf-8"))["data"]
+    first = [
+        {
+            "context_id": passage["id"],
+            "context_text": passage["context"],
+            "qas": [
+                {
+                    "query_id": one["id"],
+                    "query_text": one["question"],
+                    "answers": [answer["text"] for answer in one["answers"]],
+                }
+                for one in passage["qas"]
+            ],
+        }
+        for article in articles
+        for passage in article["paragraphs"]
+    ]
+    (tmp_path / "first.json").write_text(json.dumps(first, ensure_ascii=False), encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CourseWarning)
+        one, two = (read_questions(name, labelled=False) for name in (file, tmp_path / "first.json"))
+    assert [(row["id"], row["question"], row["answers"]["text"]) for row in one] == [
+        (row["id"], row["question"], row["answers"]["text"]) for row in two
+    ]

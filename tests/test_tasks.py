@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -22,11 +23,13 @@ from minirbt_helpers.tasks.finetuning import training_arguments
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_real_files_are_read_by_the_same_code(shared, name):
-    """The official numbers of rows; OCNLI's 50 without agreement are left out."""
+    """The official numbers of rows, and nothing odd among them; OCNLI's 50 without agreement are left out."""
     task = TASKS[name]
-    assert len(task.load(shared / "tasks", "dev")) == task.sizes["dev"]
-    if name in ("tnews", "chnsenticorp"):  # whole there
-        assert len(task.load(shared / "tasks", "train")) == task.sizes["train"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if name == "ocnli" else "error", CourseWarning)
+        assert len(task.load(shared / "tasks", "dev")) == task.sizes["dev"]
+        if name in ("tnews", "chnsenticorp"):  # whole there
+            assert len(task.load(shared / "tasks", "train")) == task.sizes["train"]
 
 
 @pytest.mark.parametrize("name", TASKS)
