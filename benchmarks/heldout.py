@@ -1,31 +1,36 @@
 """How well the sample models fill in masked Chinese: the figures of the model cards.
 
-Top 1 and top 5 on held-out text, whole words and single tokens masked, beside two models that know no more
-than counts: the most frequent tokens, and those most frequent beside the token to the left (if it is masked, to the
-right; if both are, anywhere). Every chosen token is replaced by [MASK], and all are asked the same.
+Top 1 and top 5 on held-out text, whole words and single tokens masked, in all and by class: words of two tokens and
+more lead, for marks and the commonest characters are most of what a weak model gets right. Beside the models stand two
+that know no more than counts: the most frequent tokens, and those most frequent beside the token to the left (if it is
+masked, to the right; if both are, anywhere). Every chosen token is replaced by [MASK], and all are asked the same.
+Besides, the gaps of data_samples/cloze.jsonl, and of cloze_unseen.jsonl, which nobody looked at while a model was made.
 
     python benchmarks/heldout.py --text runs/family/train --heldout wiki=runs/family/heldout \\
         --heldout sample=data_samples/corpus/heldout --output data_samples/results/heldout.json
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from minirbt_helpers.course import Lesson
 from minirbt_helpers.insight import model_folders
-from minirbt_helpers.models import load_model, take_layers
+from minirbt_helpers.models import load_model, load_tokenizer, take_layers
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.tasks import as_markdown
-from minirbt_helpers.text import WholeWordCollator
 from minirbt_helpers.text.masking import IGNORED
-from minirbt_helpers.training import held_out
+from minirbt_helpers.training import CLASSES, held_out, held_out_questions
 from minirbt_helpers.workspace import versions, write_json
 
-MODELS = Path(__file__).parents[1] / "data_samples" / "models"
+SAMPLES = Path(__file__).parents[1] / "data_samples"
+MODELS = SAMPLES / "models"
+CLOZE = ("cloze", "cloze_unseen")
 UNITS = {"whole words": "word", "single tokens": "token"}
 BEST = 5
 
@@ -54,12 +59,30 @@ def main() -> None:
             table[unit] |= by_counts(lesson, kind)
         result[name] = table
         print(markdown(name, table), flush=True)
+    tokenizer = load_tokenizer(teacher)
+    result["cloze"] = {
+        name: {model: cloze(weights, tokenizer, SAMPLES / f"{name}.jsonl") for model, weights in models.items()}
+        for name in CLOZE
+    }
+    for name, table in result["cloze"].items():
+        print(as_markdown([{name: model, **{key: str(n) for key, n in of.items()}} for model, of in table.items()]))
     write_json(asked.output, result)
+
+
+@torch.no_grad()
+def cloze(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, file: Path) -> dict[str, int]:
+    """How many gaps of a file are filled in right at the first guess, and among five."""
+    questions = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    encoded = tokenizer([one["text"] for one in questions], return_tensors="pt", padding=True)
+    logits = model(**encoded).logits[encoded["input_ids"] == tokenizer.mask_token_id]  # [questions, vocabulary]
+    right = torch.tensor(tokenizer.convert_tokens_to_ids([one["answer"] for one in questions]))
+    hits = logits.topk(BEST).indices == right[:, None]  # [questions, 5]
+    return {"right": int(hits[:, 0].sum()), "among five": int(hits.sum()), "asked": len(questions)}
 
 
 def figures(measured: dict) -> dict:
     """What is kept of a measurement."""
-    return {name: round(measured[name], 5) for name in ("top1", "top5", "mlm_loss", "masked") if name in measured}
+    return {name: round(value, 5) for name, value in measured.items() if name != "kd_loss"}
 
 
 def by_counts(lesson: Lesson, unit: str) -> dict[str, dict]:
@@ -72,7 +95,6 @@ def by_counts(lesson: Lesson, unit: str) -> dict[str, dict]:
     pairs[:, ignored] = 0
     after, before = best(pairs), best(pairs.T)
     common = np.argsort(-alone)[:BEST]
-    collator = WholeWordCollator(lesson.tokenizer, unit, seed=0)
 
     def frequent(ids: np.ndarray, row: int, place: int) -> np.ndarray:
         return common
@@ -83,7 +105,7 @@ def by_counts(lesson: Lesson, unit: str) -> dict[str, dict]:
             return after[left]
         return before[right] if right not in ignored else common
 
-    return {"most frequent token": asked_of(frequent, lesson, collator), "bigrams": asked_of(beside, lesson, collator)}
+    return {"most frequent token": asked_of(frequent, lesson, unit), "bigrams": asked_of(beside, lesson, unit)}
 
 
 def best(pairs: np.ndarray) -> np.ndarray:
@@ -91,28 +113,35 @@ def best(pairs: np.ndarray) -> np.ndarray:
     return torch.from_numpy(pairs).topk(BEST).indices.numpy()
 
 
-def asked_of(guess: Callable, lesson: Lesson, collator: WholeWordCollator) -> dict:
-    """Top 1 and top 5 of a way to guess, over all held-out blocks."""
-    rows, hits = lesson.heldout[:], np.zeros(3)
-    for start in range(0, len(rows["input_ids"]), 32):
-        batch = collator({name: column[start : start + 32] for name, column in rows.items()})
-        labels = batch["labels"].numpy()
-        ids = torch.where(batch["labels"] != IGNORED, collator.mask_id, batch["input_ids"]).numpy()
+def asked_of(guess: Callable, lesson: Lesson, unit: str) -> dict:
+    """Top 1 and top 5 of a way to guess, in all and by class, over all held-out blocks."""
+    hits = np.zeros((len(CLASSES), 3))  # top1, top5, masked
+    for batch in held_out_questions(lesson.heldout, lesson.tokenizer, unit=unit, limit=None):
+        ids, labels, kinds = (batch[name].numpy() for name in ("input_ids", "labels", "kinds"))
         for row, place in zip(*np.nonzero(labels != IGNORED), strict=True):
-            guesses = guess(ids, row, place)
-            hits += (guesses[0] == labels[row, place], labels[row, place] in guesses, 1)
-    return {"top1": round(hits[0] / hits[2], 5), "top5": round(hits[1] / hits[2], 5), "masked": int(hits[2])}
+            guesses, right = guess(ids, row, place), labels[row, place]
+            hits[kinds[row, place]] += (guesses[0] == right, right in guesses, 1)
+    named = {"": hits.sum(0)} | {f"{name}_": of for name, of in zip(CLASSES, hits, strict=True)}
+    return figures(
+        {
+            f"{name}{figure}": value
+            for name, (first, fifth, masked) in named.items()
+            for figure, value in (("top1", first / masked), ("top5", fifth / masked), ("masked", int(masked)))
+        }
+    )
 
 
 def markdown(name: str, table: dict) -> str:
-    """The table of a held-out text, in per cent."""
-    title = f"{name}, top 1 / top 5"
-    return as_markdown(
-        [
-            {title: model, **{unit: "{top1:.1%} / {top5:.1%}".format(**table[unit][model]) for unit in UNITS}}
-            for model in table["whole words"]
-        ]
-    )
+    """The table of a held-out text, in per cent: words of two tokens and more first, then all."""
+    lines = []
+    for model in table["whole words"]:
+        line = {f"{name}, top 1 / top 5": model}
+        for title, figure in (("words of two and more", "words_"), ("all", "")):
+            for unit in UNITS:
+                of = table[unit][model]
+                line[f"{title}, {unit}"] = f"{of[f'{figure}top1']:.1%} / {of[f'{figure}top5']:.1%}"
+        lines.append(line)
+    return as_markdown(lines)
 
 
 if __name__ == "__main__":

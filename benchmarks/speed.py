@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from transformers import BertForMaskedLM, BertForSequenceClassification
 
-from minirbt_helpers.insight import hardware, hollow_model, product_rate, time_kinds, time_models
+from minirbt_helpers.insight import hardware, hollow_model, kind_seconds, model_timings, product_rate
 from minirbt_helpers.models import ARCHITECTURES
 from minirbt_helpers.models.architectures import FULL_VOCABULARY
 from minirbt_helpers.workspace import versions
@@ -72,7 +72,7 @@ def measure_speed(case: dict, scale: str) -> dict:
         depths = sorted({one.full.layers for one in ARCHITECTURES.values()})
         hollow = {f"hollow, {layers} layers": hollow_model(layers) for layers in depths}
         models |= {name: model.to(DEVICE, DTYPES[case["precision"]]) for name, model in hollow.items()}
-    timings = time_models(models, case["batch"], case["length"], case["rounds"])
+    timings = model_timings(models, case["batch"], case["length"], case["rounds"])
     return {
         "seconds": {
             name: {part: [round(one, 7) for one in seconds] for part, seconds in parts.items()}
@@ -103,7 +103,7 @@ def measure_kinds(case: dict, scale: str) -> dict:
     """Seconds of each encoder by kind of work."""
     models = family(case["precision"], scale)
     rounds = 3 if case["batch"] > 1 else 10
-    return {"seconds": {name: time_kinds(one, case["batch"], case["length"], rounds) for name, one in models.items()}}
+    return {"seconds": {name: kind_seconds(one, case["batch"], case["length"], rounds) for name, one in models.items()}}
 
 
 def measure_memory(case: dict, scale: str) -> dict:
@@ -142,7 +142,7 @@ def resident(name: str) -> int:
 
 def measure_deployment(case: dict, scale: str) -> dict:
     """Bytes on disk and seconds of every round: torch, ONNX, ONNX in int8; in turns."""
-    from minirbt_helpers.insight import time_calls
+    from minirbt_helpers.insight import call_timings
     from minirbt_helpers.tasks import OnnxModel, export_onnx, quantize_onnx
 
     architecture = ARCHITECTURES[case["model"]]
@@ -153,7 +153,7 @@ def measure_deployment(case: dict, scale: str) -> dict:
         plain = export_onnx(model, Path(folder) / "model.onnx")
         files = {"onnx": plain, "onnx int8": quantize_onnx(plain, Path(folder) / "int8.onnx")}
         runs = {"torch": model} | {name: OnnxModel(file, torch.get_num_threads()) for name, file in files.items()}
-        seconds = time_calls({name: lambda run=run: run(**batch) for name, run in runs.items()}, rounds=20)
+        seconds = call_timings({name: lambda run=run: run(**batch) for name, run in runs.items()}, rounds=20)
         sizes = {name: file.stat().st_size for name, file in files.items()}
     weights = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     return {"seconds": seconds, "disk": {"torch": weights, **sizes}}

@@ -1,9 +1,10 @@
 """What a way of making a model is worth at sample scale: several ways, the same number of steps, seed by seed.
 
 Every way of a comparison has the same batches, masked alike; start, order and masking change with the
-seed. Measured is all held-out text, whole words masked; the KD loss is that against the 12-layer teacher,
-whoever taught, for losses against different teachers do not compare. Rows are appended to --output, and those
-that are there already are not made again; a table of means and standard deviations goes beside it.
+seed. Measured is all held-out text, whole words masked, in all and for words of two tokens and more; the KD loss is
+that against the 12-layer teacher, whoever taught, for losses against different teachers do not compare. Rows are
+appended to --output, and those that are there already are not made again; a table of this teacher's rows, means and
+standard deviations, goes beside it.
 
     python benchmarks/students.py gain stages shape start --text T --heldout H --precision bf16
 """
@@ -27,7 +28,7 @@ from minirbt_helpers.training.runs import identity
 
 RESULTS = Path(__file__).parent / "results" / "students.jsonl"
 MODELS = Path(__file__).parents[1] / "data_samples" / "models"
-MEASURED = ("top1", "top5", "mlm_loss", "kd_loss")
+MEASURED = ("words_top1", "words_top5", "top1", "top5", "mlm_loss", "kd_loss")
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def main() -> None:
             print(json.dumps(row), flush=True)
             with open(asked.output, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
-    table = markdown(read(asked.output))
+    table = markdown([row for row in read(asked.output) if row["teacher"] == identity(teacher)])
     asked.output.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table)
 
@@ -149,7 +150,7 @@ def markdown(rows: list[dict]) -> str:
         groups.setdefault((row["way"], f"{tokens:.1f}M tokens, {row['learning_rate']:g}"), []).append(row)
     lines = [
         {"way": way, "trained on, learning rate": settings}
-        | {name: spread([row[name] for row in measured], name.startswith("top")) for name in MEASURED}
+        | {name: spread([row[name] for row in measured], "top" in name) for name in MEASURED}
         | {"seeds": str(len(measured))}
         for (way, settings), measured in groups.items()
     ]

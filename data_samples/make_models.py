@@ -245,14 +245,15 @@ def growth(work: Path, name: str) -> Iterator[dict]:
 
 
 def table(text: str, figures: dict, models: list[str]) -> str:
-    """Top 1 and top 5 of some models on one held-out text."""
-    title = f"{text}, top 1 / top 5"
-    return as_markdown(
-        [
-            {title: model, **{unit: "{top1:.1%} / {top5:.1%}".format(**of[model]) for unit, of in figures.items()}}
-            for model in models
-        ]
-    )
+    """Top 1 and top 5 of some models on one held-out text: words of two tokens and more, and all."""
+    lines = []
+    for model in models:
+        line = {f"{text}, top 1 / top 5": model}
+        for title, figure in (("words of two and more", "words_"), ("all", "")):
+            for unit, of in figures.items():
+                line[f"{title}, {unit}"] = f"{of[model][f'{figure}top1']:.1%} / {of[model][f'{figure}top5']:.1%}"
+        lines.append(line)
+    return as_markdown(lines)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The texts and the tokenizer of the shipped models, from public corpora (data_samples/models/*/README.md name them).
 
-    python data_samples/make_texts.py CORPORA OUTPUT
+    python data_samples/make_texts.py CORPORA OUTPUT [--mixture everyday]
 
-CORPORA holds text files, one paragraph per line; those named in MIXTURE are used, the sample corpus is
+CORPORA holds text files, one paragraph per line; those named in the mixture are used, the sample corpus is
 added. OUTPUT gets ``train/``, ``heldout/`` (the last 2,000 lines of the wiki sentences) and ``tokenizer/``.
+Lines that share twelve ideographs in a row with held-out text are left out, and of equal lines all but the first.
 Needs ``pip install opencc-python-reimplemented``, for the traditional characters.
 """
 
@@ -17,15 +18,40 @@ from pathlib import Path
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertTokenizer
 
-SAMPLE = Path(__file__).parent / "corpus" / "train"
+SAMPLE = Path(__file__).parent / "corpus"
 WIKI, HELD_OUT = "commonvoice_wiki", 2000
-# How often a corpus is read, and how many of its characters are read at all.
-MIXTURE = {
-    WIKI: (5, None), "luxun": (2, None), "lctt": (1, 2_500_000), "law": (1, 600_000), "fcc": (1, None),
-    "d2l_zh": (1, 150_000), "javaguide": (1, 150_000), "tf": (1, 150_000), "paddle": (1, 150_000),
-    "react": (1, 150_000), "oiwiki": (1, 150_000), "pingcap": (1, 150_000),
+MANUALS = ("d2l_zh", "javaguide", "tf", "paddle", "react", "oiwiki", "pingcap")
+OLD_NOVELS = ("pg_lateqing", "pg_classics", "huanzhu_wuxia")
+LITERATURE = (
+    "laoshe", "laoshe_2", "xiaohong", "yudafu", "zhuziqing", "zhouzuoren", "linhuiyin", "xuzhimo", "xudishan",
+    "republican_misc", "cuore_xia", "luxun", "lijieren",
+)  # fmt: skip
+LONG_NOVELS = ("zhanghenshui", "zhanghenshui_2", "republican_fiction", "luyin_shipingmei", "shakespeare_zhu")
+SPEECHES = ("archive_tw_1", "archive_tw_2", "archive_tw_3")
+# How often a corpus is read, and how many of its characters are read at all (None: all).
+Mixture = dict[str, tuple[int, int | None]]
+EVERYDAY: Mixture = {
+    WIKI: (5, None), "tatoeba": (3, None), "wikipedia_shards": (3, None), "commonvoice_tw": (3, None),
+    "taiwan_md": (2, None), "taiwan_nature_travel": (2, None), "guides": (3, None), "republican_essays": (1, None),
+    **dict.fromkeys(LITERATURE, (1, None)), **dict.fromkeys(LONG_NOVELS, (1, 700_000)),
+    **dict.fromkeys(SPEECHES, (1, 1_200_000)), **dict.fromkeys(OLD_NOVELS, (1, 150_000)),
+    "gov_reports": (1, 400_000), "law": (1, 200_000), "lctt": (1, 900_000), "fcc": (1, None),
+    **dict.fromkeys(MANUALS, (1, 60_000)),
+}  # fmt: skip
+MIXTURES: dict[str, Mixture] = {
+    "everyday": EVERYDAY,
+    "wiki": EVERYDAY | {
+        WIKI: (8, None), "wikipedia_shards": (6, None), "taiwan_md": (3, None),
+        **dict.fromkeys(LONG_NOVELS, (1, 250_000)), **dict.fromkeys(SPEECHES, (1, 400_000)),
+    },
+    "technical": {
+        WIKI: (5, None), "luxun": (2, None), "lctt": (1, 2_500_000), "law": (1, 600_000), "fcc": (1, None),
+        **dict.fromkeys(MANUALS, (1, 150_000)),
+    },
 }  # fmt: skip
 SAMPLE_TIMES = 6
+TOKENIZER_TEXTS = (WIKI, "luxun", "lctt", "law", "fcc", *MANUALS)
+SHARED = 12  # ideographs in a row that make a line a near duplicate of a held-out one
 SIMPLIFIED, TRADITIONAL, VOCABULARY = 4200, 1700, 7000
 SIGNS = "「」『』〈〉《》【】（），。、；：？！…—～·•／｜％＋－＝＂０１２３４５６７８９"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -37,22 +63,55 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpora", type=Path)
     parser.add_argument("output", type=Path)
-    places = parser.parse_args()
-    wiki = lines_of(places.corpora / f"{WIKI}.txt")
-    texts = {name: lines_of(places.corpora / f"{name}.txt") for name in MIXTURE} | {WIKI: wiki[:-HELD_OUT]}
-    sample = [line for file in sorted(SAMPLE.glob("*.txt")) for line in lines_of(file)]
+    parser.add_argument("--mixture", choices=MIXTURES, default="everyday")
+    asked = parser.parse_args()
+    wiki, sample = lines_of(asked.corpora / f"{WIKI}.txt"), lines_in(SAMPLE / "train")
+    held_out = wiki[-HELD_OUT:]
+    unseen = Unseen([*held_out, *lines_in(SAMPLE / "heldout")])
     to_traditional = converter()
 
-    train = places.output / "train"
-    for name, (times, most) in MIXTURE.items():
-        write(train / f"{name}.txt", list(first_characters(texts[name], most)) * times)
+    train = asked.output / "train"
+    for name, (times, most) in MIXTURES[asked.mixture].items():
+        lines = wiki[:-HELD_OUT] if name == WIKI else lines_of(asked.corpora / f"{name}.txt")
+        kept = list(first_characters(unseen(lines), most))
+        write(train / f"{name}.txt", kept * times)
+        print(f"{name}: {len(kept):,} of {len(lines):,} lines, {times} times", flush=True)
+        if name == WIKI:
+            traditional = [to_traditional(line) for line in [*kept, *sample]]
     write(train / "sample.txt", sample * SAMPLE_TIMES)
-    write(train / "traditional.txt", [to_traditional(line) for line in [*texts[WIKI], *sample]])
-    write(places.output / "heldout" / "wiki.txt", wiki[-HELD_OUT:])
+    write(train / "traditional.txt", traditional)
+    write(asked.output / "heldout" / "wiki.txt", held_out)
 
+    texts = {name: lines_of(asked.corpora / f"{name}.txt") for name in TOKENIZER_TEXTS} | {WIKI: wiki[:-HELD_OUT]}
     converted = [to_traditional(line) for name in (WIKI, "luxun") for line in texts[name]]
     everything = [*(line for lines in texts.values() for line in lines), *sample]
-    make_tokenizer(everything, converted).save_pretrained(places.output / "tokenizer")
+    make_tokenizer(everything, converted).save_pretrained(asked.output / "tokenizer")
+
+
+class Unseen:
+    """Keeps lines that were not kept before and share no :data:`SHARED` ideographs in a row with held-out ones."""
+
+    def __init__(self, held_out: list[str]):
+        self.runs = {run for line in held_out for run in runs_of(line)}
+        self.lines = set(held_out)
+
+    def __call__(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            if line in self.lines or any(run in self.runs for run in runs_of(line)):
+                continue
+            self.lines.add(line)
+            yield line
+
+
+def runs_of(line: str) -> Iterator[str]:
+    """Every :data:`SHARED` ideographs in a row, all other characters left out."""
+    text = "".join(IDEOGRAPH.findall(line))
+    return (text[place : place + SHARED] for place in range(len(text) - SHARED + 1))
+
+
+def lines_in(folder: Path) -> list[str]:
+    """The lines of all text files of a folder."""
+    return [line for file in sorted(folder.glob("*.txt")) for line in lines_of(file)]
 
 
 def lines_of(file: Path) -> list[str]:

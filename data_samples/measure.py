@@ -155,7 +155,7 @@ def draw(file: Path) -> None:
     """The picture of the card: what the corpus holds, and how far shortcuts get on the tasks."""
     import matplotlib.pyplot as plt
 
-    from minirbt_helpers.insight import PALETTE, prepare_figures
+    from minirbt_helpers.insight.drawn.theme import PALETTE, prepare_figures
 
     prepare_figures()
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 5), width_ratios=(1.1, 1, 1.2))

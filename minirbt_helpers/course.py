@@ -39,7 +39,7 @@ def start(namespace: Mapping[str, object]) -> "Lesson":
     Raises:
         CourseError: unknown parameter, wrong type, unknown scale.
     """
-    from .insight import prepare_figures
+    from .insight.drawn.theme import prepare_figures
 
     lesson = Lesson(recipe_from_notebook(namespace))
     prepare_figures()

@@ -52,6 +52,9 @@ class Recipe(BaseModel):
     length: int = Field(ge=4, description="tokens per block")
     mask_unit: Literal["word", "token"] = Field(default="word", description="what is masked as one")
     mask_probability: float = Field(default=0.15, gt=0, lt=1, description="share of tokens chosen for prediction")
+    mask_budget: Literal["published", "fair"] = Field(
+        description="published: passes over words that do not fit; fair: all words have nearly the same chance"
+    )
 
     steps: int = Field(ge=1, description="optimiser steps of a distillation stage")
     batch_size: int = Field(ge=1, description="blocks per optimiser step")
@@ -101,6 +104,7 @@ SCALES: dict[str, dict] = {
         heldout="data/heldout",
         task_dir="data/tasks",
         length=512,
+        mask_budget="published",
         steps=100_000,
         batch_size=4096,
         micro_batch=32,
@@ -124,6 +128,7 @@ SCALES: dict[str, dict] = {
         heldout="data_samples/corpus/heldout",
         task_dir="data_samples/tasks",
         length=128,
+        mask_budget="fair",
         steps=60,
         batch_size=16,
         micro_batch=16,
@@ -143,6 +148,7 @@ SCALES: dict[str, dict] = {
 }
 # The settings in which the sample scale departs from the published recipe, sizes and steps apart.
 DEPARTURES = (
+    "mask_budget",
     "optimizer",
     "learning_rate",
     "temperature_squared",

@@ -71,9 +71,9 @@ def test_all_published_numbers_are_the_seeds(shared):
 @pytest.mark.parametrize("length", [7, 128])
 def test_the_formula_counts_what_torch_counts(name, length):
     config = ARCHITECTURES[name].config("full")
-    assert sum(training.operations(config, length).values()) == insight.count_operations(config, length)
-    assert insight.architecture_of(config, "full") is ARCHITECTURES[name]
-    assert insight.architecture_of(config, "sample") is None
+    assert sum(training.operations(config, length).values()) == insight.counted_operations(config, length)
+    assert insight.family_member(config, "full") is ARCHITECTURES[name]
+    assert insight.family_member(config, "sample") is None
 
 
 # --- speed ----------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def two():
 
 def test_parts_are_within_the_whole_and_no_hook_stays(two):
     with insight.threads(1):
-        timings = insight.time_models(two, batch=2, length=8, rounds=3)
+        timings = insight.model_timings(two, batch=2, length=8, rounds=3)
     for name, rounds in timings.items():
         assert {len(seconds) for seconds in rounds.values()} == {3}
         for turn in range(3):
@@ -105,11 +105,11 @@ def test_time_is_booked_where_it_is_spent(two):
             pass
 
     with insight.threads(1):
-        before = insight.time_models({"it": model}, 1, 8, 1)["it"]
+        before = insight.model_timings({"it": model}, 1, 8, 1)["it"]
         for module in (model.bert.encoder.layer[2].intermediate, model.bert.encoder.layer[3].output):
             module.dense.register_forward_hook(spin)
-        after = insight.time_models({"it": model}, 1, 8, 1)["it"]
-        kinds = insight.time_kinds(model, 1, 8, 1)
+        after = insight.model_timings({"it": model}, 1, 8, 1)["it"]
+        kinds = insight.kind_seconds(model, 1, 8, 1)
     assert kinds["matrix products"] > 1.8 * busy > 4 * max(kinds["attention"], kinds["element by element"])
     slower = {part: after[part][0] - before[part][0] for part in after}
     assert slower["FFN"] > 1.8 * busy and slower["whole"] > 1.8 * busy
@@ -129,7 +129,7 @@ def test_what_slows_a_whole_round_leaves_speed_ups_alone():
 
 def test_texts_longer_than_the_model_reads_are_refused(two):
     with pytest.raises(CourseError, match="512 tokens at most, not 600"):
-        insight.time_models(two, 1, 600)
+        insight.model_timings(two, 1, 600)
 
 
 def test_rounds_of_several_runs_come_together(tmp_path):
@@ -137,13 +137,13 @@ def test_rounds_of_several_runs_come_together(tmp_path):
     lines = [row | {"seconds": {"it": {"whole": [number]}}} for number in (1.0, 2.0)] + [row | {"kind": "memory"}]
     file = tmp_path / "speed.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    (case,) = insight.read_speed(file)
+    (case,) = insight.speed_cases(file)
     assert case.timings == {"it": {"whole": [1.0, 2.0]}} and case.rounds == 2
-    assert insight.read_speed(tmp_path / "none.jsonl") == []
+    assert insight.speed_cases(tmp_path / "none.jsonl") == []
 
 
 def test_the_committed_measurement_is_complete():
-    cases = insight.read_speed(COMMITTED)
+    cases = insight.speed_cases(COMMITTED)
     asked = {(form, batch, length) for form in ("fp32", "bf16") for batch in (1, 32) for length in (32, 128, 512)}
     assert {(case.precision, case.batch, case.length) for case in cases} == asked
     assert all(case.hardware and case.threads and case.rounds > 1 and len(case.family) == 6 for case in cases)
@@ -185,7 +185,7 @@ def test_compare_prints_a_row_per_model():
 def test_names_in_a_crowded_scatter_cover_no_dot_and_no_other_name():
     places = {name: 0.8 + 0.05 * number for number, name in enumerate(ARCHITECTURES)}
     scores = {name: [0.6 + 0.004 * number] for number, name in enumerate(places)}
-    figure = insight.quality_figure({"tnews": scores}, places, "million parameters")
+    figure = insight.draw_quality({"tnews": scores}, places, "million parameters")
     figure.draw_without_rendering()
     (axis,) = figure.axes
     names = [text.get_window_extent() for text in axis.texts]
@@ -197,9 +197,9 @@ def test_names_in_a_crowded_scatter_cover_no_dot_and_no_other_name():
 
 def test_shares_are_means_over_common_tasks():
     scores = {"a": {"big": [0.8, 0.8], "small": [0.4, 0.4]}, "b": {"big": [0.5], "small": [0.5], "odd": [0.1]}, "c": {}}
-    assert insight.kept(scores, "big") == pytest.approx({"big": 1.0, "small": 0.75, "odd": 0.2})
+    assert insight.kept_shares(scores, "big") == pytest.approx({"big": 1.0, "small": 0.75, "odd": 0.2})
     with pytest.raises(CourseError, match="no scores of 'huge'"):
-        insight.kept(scores, "huge")
+        insight.kept_shares(scores, "huge")
 
 
 def test_models_are_found_whatever_is_there(tmp_path):
@@ -213,11 +213,11 @@ def test_models_are_found_whatever_is_there(tmp_path):
     folders = insight.model_folders(tmp_path)
     assert list(folders) == ["teacher", "student"]
     names = ["student", "RBT4-H312", "no pre-training", "student, taught by teacher", "a stranger"]
-    sizes = insight.sizes_of(names, folders, "MiniRBT-H256", "sample", 50)
+    sizes = insight.parameter_counts(names, folders, "MiniRBT-H256", "sample", 50)
     count = {name: ARCHITECTURES[name].count(scale="sample", vocabulary=50) for name in ("RBT4-H312", "MiniRBT-H256")}
     assert list(sizes) == names[:3]
     assert (sizes["RBT4-H312"], sizes["no pre-training"]) == (count["RBT4-H312"], count["MiniRBT-H256"])
-    own = insight.sizes_of(["no pre-training"], {}, "2x8x16x2", "full", 50)
+    own = insight.parameter_counts(["no pre-training"], {}, "2x8x16x2", "full", 50)
     assert own == {"no pre-training": find_architecture("2x8x16x2").count(vocabulary=50)}
 
 

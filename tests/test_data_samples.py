@@ -1,5 +1,6 @@
 """What the sample data promises: sizes, formats, balance, variety, nothing twice, no label for free."""
 
+import json
 import sys
 from collections import Counter
 from itertools import chain
@@ -25,6 +26,10 @@ ASKED = [name for name in TASKS if not TASKS[name].answers]
 SPLITS = ("train", "dev")
 
 
+def read_jsonl(file: str) -> list[dict]:
+    return [json.loads(line) for line in (ROOT / file).read_text(encoding="utf-8").splitlines()]
+
+
 @pytest.fixture(scope="module")
 def parts() -> dict:
     """All rows: ``parts[task][split]`` as a list of dicts."""
@@ -36,6 +41,20 @@ def parts() -> dict:
 @pytest.fixture(scope="module")
 def paragraphs() -> list[str]:
     return [line for lines in measure.corpus().values() for line in lines]
+
+
+# --- the gaps -------------------------------------------------------------------------------------------------------
+
+
+def test_every_gap_is_one_token_and_the_two_sets_share_none(tokenizer):
+    sets = [read_jsonl(f"data_samples/{name}.jsonl") for name in ("cloze", "cloze_unseen")]
+    assert list(map(len, sets)) == [20, 30]
+    for question in chain.from_iterable(sets):
+        assert question.keys() == {"text", "answer", "pinyin", "english", "kind"}
+        assert question["text"].count("[MASK]") == 1
+        assert tokenizer.tokenize(question["answer"]) == [question["answer"]]
+    filled = [question["text"].replace("[MASK]", question["answer"]) for question in chain.from_iterable(sets)]
+    assert len(set(filled)) == len(filled)
 
 
 # --- the corpus -----------------------------------------------------------------------------------------------------

@@ -110,6 +110,13 @@ def test_losses_and_all_gradients_are_textbrewers_to_a_millionth(teacher, tokeni
             assert_equal(mine.grad, other.grad, 1e-6, "projection")
 
 
+def test_a_model_without_dropout_compiles_to_one_graph_on_a_cpu():
+    student = random_student(100).train()
+    with fast_on_cpu(student):
+        found = torch._dynamo.explain(student.bert)(torch.randint(5, 99, (2, 16)), output_hidden_states=True)
+    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
+
+
 def test_twenty_steps_give_textbrewers_weights(teacher, tokenizer, blocks, tmp_path):
     """TextBrewer's own training loop; no clipping, which it does without the projections."""
     recipe = load_recipe("sample", **PUBLISHED, steps=20, batch_size=4, micro_batch=4, clip=1e9)

@@ -303,7 +303,7 @@ def test_notebook_04_shows_the_curves_of_what_torchrun_distilled(workplace, dist
     after = weights(workplace[0])
     assert list(before) == ["assistant"] and before.items() <= after.items()
     assert after.keys() == set(STAGES)
-    (curves,) = [cell for cell in notebook.cells if "insight.loss_curves(" in cell.source]
+    (curves,) = [cell for cell in notebook.cells if "insight.draw_losses(" in cell.source]
     assert [output for output in curves.outputs if "image/png" in output.get("data", {})]
     rows = (workplace[0] / "runs/full/assistant/metrics.jsonl").read_text(encoding="utf-8").splitlines()
     last = json.loads(rows[-1])["kd_loss"]

@@ -16,10 +16,12 @@ from torch import nn
 
 from minirbt_helpers import insight
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.insight.drawing import Box, Cells, Dot, Drawing, Line, Text, shelf, text_width
-from minirbt_helpers.insight.figures import THEMES, chinese_face
-from minirbt_helpers.insight.plots import MOST_CELLS, attention_data
-from minirbt_helpers.insight.widgets import VIEWS
+from minirbt_helpers.insight.controls import VIEWS
+from minirbt_helpers.insight.drawn.attention import MOST_CELLS
+from minirbt_helpers.insight.drawn.canvas import Box, Cells, Dot, Drawing, Line, Text, shelf, text_width
+from minirbt_helpers.insight.drawn.theme import THEMES, chinese_face
+from minirbt_helpers.insight.measured.attention import Attention
+from minirbt_helpers.insight.measured.reading import check_tokenizers
 from minirbt_helpers.models import ARCHITECTURES, load_model
 from minirbt_helpers.text import is_chinese
 from minirbt_helpers.training import layer_pairs
@@ -53,15 +55,15 @@ def parsed(tokenizer, segmenter):
 @pytest.fixture(scope="module")
 def readings(teacher, student, parsed):
     return {
-        "teacher": insight.read_all(teacher, parsed, "teacher"),
-        "student": insight.read_all(student, parsed, "student"),
+        "teacher": insight.readings(teacher, parsed, "teacher"),
+        "student": insight.readings(student, parsed, "student"),
     }
 
 
 @pytest.fixture(scope="module")
 def pair(teacher, student, tokenizer, segmenter):
-    sentence = insight.parse(TEXT, tokenizer, segmenter)
-    return insight.read(teacher, sentence, "teacher"), insight.read(student, sentence, "student")
+    sentence = insight.Sentence.of(TEXT, tokenizer, segmenter)
+    return insight.Reading.of(teacher, sentence, "teacher"), insight.Reading.of(student, sentence, "student")
 
 
 def tensors(*shape, seed=0):
@@ -72,7 +74,7 @@ def tensors(*shape, seed=0):
 
 
 def test_a_sentence_keeps_every_character_and_every_token_has_one_word(tokenizer, segmenter):
-    sentence = insight.parse("Tom 用iPhone说：今天[MASK][MASK]很好龘。", tokenizer, segmenter)
+    sentence = insight.Sentence.of("Tom 用iPhone说：今天[MASK][MASK]很好龘。", tokenizer, segmenter)
     assert "".join(sentence.labels[1:-1]) == "Tom用iPhone说：今天[MASK][MASK]很好龘。"
     assert sorted(place for word in sentence.words for place in word) == list(range(len(sentence.ids)))
     words = ["".join(sentence.labels[place] for place in word) for word in sentence.words]
@@ -83,14 +85,14 @@ def test_a_sentence_keeps_every_character_and_every_token_has_one_word(tokenizer
 def test_reading_in_batches_is_reading_one_by_one(student, parsed, readings):
     assert len({len(sentence.ids) for sentence in parsed}) > 1  # so that there is padding
     for sentence, together in zip(parsed, readings["student"], strict=True):
-        alone = insight.read(student, sentence)
+        alone = insight.Reading.of(student, sentence)
         assert together.attention.shape[-1] == len(sentence.ids)
         torch.testing.assert_close(together.attention, alone.attention, atol=1e-5, rtol=0)
         torch.testing.assert_close(together.hidden, alone.hidden, atol=1e-4, rtol=0)
 
 
 def test_a_reading_is_the_models_own_arithmetic(student, parsed):
-    reading = insight.read(student, parsed[0])
+    reading = insight.Reading.of(student, parsed[0])
     torch.testing.assert_close(reading.attention.sum(-1), torch.ones(reading.attention.shape[:-1]))
     layer = student.bert.encoder.layer[2].attention.self
     query, key = (
@@ -103,13 +105,13 @@ def test_a_reading_is_the_models_own_arithmetic(student, parsed):
 def test_a_model_without_attention_is_read_with_eager_and_left_as_it_was(student, parsed):
     assert student.config._attn_implementation == "sdpa"
     student.train()
-    reading = insight.read(student, parsed[0], "student")
+    reading = insight.Reading.of(student, parsed[0], "student")
     assert student.training and student.config._attn_implementation == "sdpa"
     student.eval()
     assert "eager" in reading.notes[0] and "sdpa" in reading.notes[0]
-    picture = insight.head_picture(reading, 1, 1)
+    picture = insight.draw_head(reading, 1, 1)
     assert any(isinstance(shape, Text) and "eager" in shape.text for shape in picture.shapes)
-    from_folder = insight.read("data_samples/models/student", parsed[0])
+    from_folder = insight.Reading.of("data_samples/models/student", parsed[0])
     assert from_folder.notes == ()
     torch.testing.assert_close(from_folder.attention, reading.attention, atol=1e-5, rtol=0)
 
@@ -117,34 +119,34 @@ def test_a_model_without_attention_is_read_with_eager_and_left_as_it_was(student
 @pytest.mark.parametrize("text", ["", "   ", "\n"])
 def test_an_empty_sentence_is_refused(tokenizer, segmenter, text):
     with pytest.raises(CourseError, match="an empty sentence"):
-        insight.parse(text, tokenizer, segmenter)
+        insight.Sentence.of(text, tokenizer, segmenter)
 
 
 def test_a_long_sentence_is_cut_and_says_so(student, tokenizer, segmenter):
-    sentence = insight.parse("天气很好。" * 200, tokenizer, segmenter)
+    sentence = insight.Sentence.of("天气很好。" * 200, tokenizer, segmenter)
     assert len(sentence.ids) == 512 and sentence.ids[-1] == tokenizer.sep_token_id
     assert "1002 tokens" in sentence.notes[0]
-    picture = insight.head_picture(insight.read(student, sentence, "student"), 1, 1)
+    picture = insight.draw_head(insight.Reading.of(student, sentence, "student"), 1, 1)
     assert any(isinstance(shape, Text) and "1002 tokens" in shape.text for shape in picture.shapes)
     assert len(picture._repr_html_().encode()) < 1_000_000
 
 
 def test_unknown_characters_are_shown_as_they_are_and_named(tokenizer, segmenter):
-    sentence = insight.parse("他姓龘龘。", tokenizer, segmenter)
+    sentence = insight.Sentence.of("他姓龘龘。", tokenizer, segmenter)
     assert sentence.labels[3:5] == ("龘", "龘") and sentence.ids[3] == tokenizer.unk_token_id
     assert sentence.notes == ("not in the vocabulary, read as [UNK]: 龘",)
 
 
 def test_models_of_different_tokenizers_are_refused(student, tokenizer, tmp_path):
-    insight.check_tokenizers({"student": student, "folder": "data_samples/models/teacher"}, tokenizer)
+    check_tokenizers({"student": student, "folder": "data_samples/models/teacher"}, tokenizer)
     other = ARCHITECTURES["MiniRBT-H256"].random_model("sample", 500)
     with pytest.raises(CourseError, match=r"other reads with another tokenizer \(500 entries"):
-        insight.check_tokenizers({"student": student, "other": other}, tokenizer)
+        check_tokenizers({"student": student, "other": other}, tokenizer)
     swapped = type(tokenizer).from_pretrained("data_samples/models/teacher")
     file = tmp_path / "vocab.txt"  # as many entries, in another order
     file.write_text("\n".join(sorted(swapped.get_vocab())), encoding="utf-8")
     with pytest.raises(CourseError, match="another tokenizer"):
-        insight.check_tokenizers({"student": student, "swapped": tmp_path}, tokenizer)
+        check_tokenizers({"student": student, "swapped": tmp_path}, tokenizer)
 
 
 def test_readings_of_different_sentences_are_refused(readings):
@@ -170,14 +172,14 @@ def test_attention_between_words_is_query_mean_and_key_sum(cuts, seed):
 
 def test_the_last_layers_guess_is_the_models_own(student, tokenizer, segmenter):
     text = "今天天[MASK]很好。"
-    reading = insight.read(student, insight.parse(text, tokenizer, segmenter))
-    guesses = insight.guesses_by_layer(student, reading, tokenizer, top=3)
+    reading = insight.Reading.of(student, insight.Sentence.of(text, tokenizer, segmenter))
+    guesses = insight.layer_guesses(student, reading, tokenizer, top=3)
     assert [len(row) for row in guesses] == [3] * 7
-    (own,) = insight.fill_mask(student, tokenizer, text, top=3)
+    (own,) = insight.mask_guesses(student, tokenizer, text, top=3)
     assert [token for token, _ in guesses[-1]] == [token for token, _ in own]
     assert [share for _, share in guesses[-1]] == pytest.approx([share for _, share in own], abs=1e-4)
     with pytest.raises(CourseError, match=r"no \[MASK\]"):
-        insight.guesses_by_layer(student, insight.read(student, insight.parse("好", tokenizer)), tokenizer)
+        insight.layer_guesses(student, insight.Reading.of(student, insight.Sentence.of("好", tokenizer)), tokenizer)
 
 
 # --- similarity -----------------------------------------------------------------------------------------------------
@@ -215,7 +217,7 @@ def test_the_fitted_projection_is_least_squares_with_a_bias():
     student, teacher = tensors(50, 4), tensors(50, 6, seed=1) + 2
     with_ones = np.hstack([student.double().numpy(), np.ones((50, 1))])
     solution = np.linalg.lstsq(with_ones, teacher.double().numpy(), rcond=None)[0]
-    projection = insight.fit_projection(student, teacher)
+    projection = insight.best_projection(student, teacher)
     np.testing.assert_allclose(projection.weight.numpy(), solution[:-1], atol=1e-9)
     np.testing.assert_allclose(projection.bias.numpy(), solution[-1], atol=1e-9)
     np.testing.assert_allclose(projection(student).numpy(), with_ones @ solution, atol=1e-9)
@@ -265,7 +267,7 @@ def test_the_distance_of_heads_is_jensen_shannon_as_scipy_has_it(readings):
 @given(rows=st.integers(2, 5), columns=st.integers(2, 5), seed=st.integers(0, 999))
 def test_matched_heads_have_the_least_sum_of_all_pairings(rows, columns, seed):
     distances = np.random.default_rng(seed).random((rows, columns))
-    matches = insight.match_heads(distances)
+    matches = insight.head_matches(distances)
     wide = distances if rows <= columns else distances.T
     best = min(
         sum(wide[row, column] for row, column in enumerate(order))
@@ -303,14 +305,15 @@ def test_word_binding_counts_neighbouring_characters_within_and_across(readings)
 
 def test_a_head_that_knows_no_words_binds_none(parsed, tokenizer):
     random = ARCHITECTURES["MiniRBT-H256"].random_model("sample", len(tokenizer))
-    binding = insight.word_binding(insight.read_all(random, parsed))
-    assert np.abs(binding.difference).max() < 0.002 < insight.word_binding(insight.read_all(
+    binding = insight.word_binding(insight.readings(random, parsed))
+    assert np.abs(binding.difference).max() < 0.002 < insight.word_binding(insight.readings(
         load_model("data_samples/models/teacher"), parsed)).difference.max()  # fmt: skip
 
 
 def test_word_binding_needs_words(teacher, tokenizer):
     with pytest.raises(CourseError, match="neighbours inside a word"):
-        insight.word_binding([insight.read(teacher, insight.parse(TEXT, tokenizer))])  # no segmenter: no words
+        no_words = insight.Sentence.of(TEXT, tokenizer)  # as there is no segmenter
+        insight.word_binding([insight.Reading.of(teacher, no_words)])
 
 
 def test_gaze_adds_up_what_each_token_looks_at(readings):
@@ -335,21 +338,21 @@ def test_gaze_adds_up_what_each_token_looks_at(readings):
 def all_pictures(pair, model, tokenizer, segmenter):
     """Every picture of the notebook, for the readings of a teacher and a student."""
     teacher, student = pair
-    gap = insight.read(model, insight.parse("今天天[MASK]很好。", tokenizer, segmenter))
-    projections = [insight.fit_projection(student.hidden[b], teacher.hidden[a]) for a, b in PAIRS]
+    gap = insight.Reading.of(model, insight.Sentence.of("今天天[MASK]很好。", tokenizer, segmenter))
+    projections = [insight.best_projection(student.hidden[b], teacher.hidden[a]) for a, b in PAIRS]
     rows = [{"step": step} | {f"hidden {a}-{b}": 1 + a / step for a, b in PAIRS} for step in range(1, 61)]
     return {
-        "head": insight.head_picture(teacher, 3, 6),
-        "head, words": insight.head_picture(teacher, 3, 6, "words"),
-        "layer": insight.layer_picture(teacher, 3),
-        "heads": insight.heads_picture(teacher),
-        "pair": insight.pair_picture(teacher, student, 2, 8),
-        "cka": insight.cka_picture({"after": insight.cka_matrix([teacher], [student])}, PAIRS, "teacher", "student"),
-        "paths": insight.paths_picture(teacher, student, PAIRS, projections),
-        "losses": insight.match_losses_picture(rows),
-        "guesses": insight.guesses_picture({"student": insight.guesses_by_layer(model, gap, tokenizer)}, "气"),
-        "binding": insight.binding_picture({"teacher": insight.word_binding([teacher, teacher])}),
-        "words": insight.words_picture({"LTP": ["南京市", "长江"], "other": ["南京", "市长", "江"]}, compare=True),
+        "head": insight.draw_head(teacher, 3, 6),
+        "head, words": insight.draw_head(teacher, 3, 6, "words"),
+        "layer": insight.draw_layer(teacher, 3),
+        "heads": insight.draw_all_heads(teacher),
+        "pair": insight.draw_head_pair(teacher, student, 2, 8),
+        "cka": insight.draw_cka({"after": insight.cka_matrix([teacher], [student])}, PAIRS, "teacher", "student"),
+        "paths": insight.draw_paths(teacher, student, PAIRS, projections),
+        "losses": insight.draw_match_losses(rows),
+        "guesses": insight.draw_layer_guesses({"student": insight.layer_guesses(model, gap, tokenizer)}, "气"),
+        "binding": insight.draw_word_binding({"teacher": insight.word_binding([teacher, teacher])}),
+        "words": insight.draw_words({"LTP": ["南京市", "长江"], "other": ["南京", "市长", "江"]}, compare=True).drawing,
     }
 
 
@@ -415,8 +418,8 @@ def test_every_picture_lies_within_its_frame(pictures):
 def test_hovering_shows_the_very_shares(pair):
     reading = pair[0]
     for unit in ("characters", "words"):
-        data = attention_data(reading, unit)
-        svg = ElementTree.fromstring(insight.head_picture(reading, 3, 6, unit).svg())
+        data = Attention.of(reading, unit)
+        svg = ElementTree.fromstring(insight.draw_head(reading, 3, 6, unit).svg())
         tips = [element.text for element in svg.iter("{http://www.w3.org/2000/svg}title")]
         expected = [
             f"{query} → {key}  {data.shares[2, 5, row, column]:.3f}"
@@ -427,16 +430,16 @@ def test_hovering_shows_the_very_shares(pair):
 
 
 def test_words_stand_as_brackets_over_their_characters(pair):
-    data = attention_data(pair[0])
+    data = Attention.of(pair[0])
     named = {"".join(data.labels[first : last + 1]) for first, last in data.brackets}
     assert {"今天", "天气", "我们"} <= named
-    assert attention_data(pair[0], "words").labels[1:3] == ("今天", "天气")
+    assert Attention.of(pair[0], "words").labels[1:3] == ("今天", "天气")
 
 
 def test_thirty_characters_stay_within_300_kilobytes(teacher, student, tokenizer, segmenter):
-    sentence = insight.parse(THIRTY, tokenizer, segmenter)
+    sentence = insight.Sentence.of(THIRTY, tokenizer, segmenter)
     assert len(THIRTY) == 30 and len(sentence.ids) == 32
-    both = insight.read(teacher, sentence, "teacher"), insight.read(student, sentence, "student")
+    both = insight.Reading.of(teacher, sentence, "teacher"), insight.Reading.of(student, sentence, "student")
     for name, picture in all_pictures(both, student, tokenizer, segmenter).items():
         for text in (picture.html(), picture.svg()):
             assert len(text.encode()) <= 300_000, name
@@ -469,7 +472,7 @@ def test_shades_can_be_read_in_grey_and_text_on_its_paper(theme):
 def test_letters_are_the_simplified_chinese_ones():
     assert chinese_face().family_name == "Noto Sans CJK SC"
     assert plt.matplotlib.rcParams["font.family"] is not None
-    figure = insight.words_picture({"LTP": ["直", "骨"]}).figure()
+    figure = insight.draw_words({"LTP": ["直", "骨"]}).drawing.figure()
     assert figure.axes[0].texts[0].get_fontname() == "Noto Sans CJK SC"
 
 
@@ -509,7 +512,7 @@ def test_masks_in_colour_show_answer_and_input(tokenizer, blocks):
     block = blocks[0]
     batch = WholeWordCollator(tokenizer, probability=0.5, seed=3)([block])
     panel = {name: batch[name][0] for name in ("input_ids", "labels")}
-    picture = insight.masking_picture(block, panel, tokenizer)
+    picture = insight.draw_masking(block, {"words": panel}, tokenizer).drawing
     states = insight.masking_states(block["input_ids"], panel["input_ids"], panel["labels"], tokenizer.mask_token_id)
     chips = [shape for shape in picture.shapes if isinstance(shape, Box) and shape.tip]
     assert len(chips) == sum(state != "kept" for state in states)
@@ -521,12 +524,12 @@ def test_masks_in_colour_show_answer_and_input(tokenizer, blocks):
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda one, two: insight.head_picture(one, 13, 1), "no layer 13, head 1"),
-        (lambda one, two: insight.head_picture(one, 1, 0), "no layer 1, head 0"),
-        (lambda one, two: insight.layer_picture(two, 7), "no layer 7"),
-        (lambda one, two: insight.pair_picture(one, two, 1, 9), "no layer 1, head 9"),
-        (lambda one, two: insight.head_picture(one, 1, 1, "letters"), "unknown unit 'letters'"),
-        (lambda one, two: insight.match_losses_picture([{"step": 1, "loss": 2.0}]), "no hidden match"),
+        (lambda one, two: insight.draw_head(one, 13, 1), "no layer 13, head 1"),
+        (lambda one, two: insight.draw_head(one, 1, 0), "no layer 1, head 0"),
+        (lambda one, two: insight.draw_layer(two, 7), "no layer 7"),
+        (lambda one, two: insight.draw_head_pair(one, two, 1, 9), "no layer 1, head 9"),
+        (lambda one, two: insight.draw_head(one, 1, 1, "letters"), "unknown unit 'letters'"),
+        (lambda one, two: insight.draw_match_losses([{"step": 1, "loss": 2.0}]), "no hidden match"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(pair, draw, message):
@@ -540,17 +543,17 @@ def test_what_does_not_exist_is_refused_with_what_does(pair, draw, message):
 
 @pytest.fixture
 def explorer(teacher, student, tokenizer, segmenter):
-    return insight.Explorer({"teacher": teacher, "student": student}, tokenizer, segmenter, TEXT)
+    return insight.AttentionExplorer({"teacher": teacher, "student": student}, tokenizer, segmenter, TEXT)
 
 
 def test_every_view_of_the_explorer_is_the_picture_itself(explorer, pair):
     teacher, student = pair
-    assert explorer.picture(view="one head", layer=2, head=3).svg() == insight.head_picture(student, 2, 3).svg()
-    assert explorer.picture(view="one layer", model="teacher").svg() == insight.layer_picture(teacher, 1).svg()
-    assert explorer.picture(view="all heads", unit="words").svg() == insight.heads_picture(student, "words").svg()
-    assert explorer.picture(layer=2, head=8).svg() == insight.pair_picture(teacher, student, 2, 8).svg()
+    assert explorer.draw(view="one head", layer=2, head=3).svg() == insight.draw_head(student, 2, 3).svg()
+    assert explorer.draw(view="one layer", model="teacher").svg() == insight.draw_layer(teacher, 1).svg()
+    assert explorer.draw(view="all heads", unit="words").svg() == insight.draw_all_heads(student, "words").svg()
+    assert explorer.draw(layer=2, head=8).svg() == insight.draw_head_pair(teacher, student, 2, 8).svg()
     with pytest.raises(CourseError, match="unknown view 'upside down'"):
-        explorer.picture(view="upside down")
+        explorer.draw(view="upside down")
 
 
 def test_the_controls_draw_what_they_say(explorer):
@@ -561,7 +564,7 @@ def test_the_controls_draw_what_they_say(explorer):
     def shown():
         return (
             screen.value
-            == explorer.picture(
+            == explorer.draw(
                 sentence.value, view.value, model.value, layer.value, head.value, unit.value
             )._repr_html_()
         )
@@ -573,7 +576,7 @@ def test_the_controls_draw_what_they_say(explorer):
         assert screen.value != before and shown()
     assert (
         explorer.controls(layer=4, unit="words").children[3].value
-        == explorer.picture(layer=4, unit="words")._repr_html_()
+        == explorer.draw(layer=4, unit="words")._repr_html_()
     )
     model.value = "teacher"
     assert (layer.max, head.max) == (12, 12)
@@ -589,11 +592,11 @@ def test_the_controls_draw_what_they_say(explorer):
 def test_the_explorer_refuses_models_of_another_tokenizer(teacher, tokenizer, segmenter):
     other = ARCHITECTURES["MiniRBT-H256"].random_model("sample", 500)
     with pytest.raises(CourseError, match="another tokenizer"):
-        insight.Explorer({"teacher": teacher, "other": other}, tokenizer, segmenter, TEXT)
+        insight.AttentionExplorer({"teacher": teacher, "other": other}, tokenizer, segmenter, TEXT)
 
 
 def test_big_tables_are_one_picture(student, tokenizer, segmenter):
-    sentence = insight.parse("天气很好。" * 20, tokenizer, segmenter)
+    sentence = insight.Sentence.of("天气很好。" * 20, tokenizer, segmenter)
     assert len(sentence.ids) ** 2 > MOST_CELLS
-    svg = insight.head_picture(insight.read(student, sentence), 1, 1).svg()
+    svg = insight.draw_head(insight.Reading.of(student, sentence), 1, 1).svg()
     assert "data:image/png" in svg and len(svg) < 100_000

@@ -81,6 +81,42 @@ def test_words_are_taken_in_the_order_of_their_tickets(tokenizer, rows, seed, pr
         assert set(np.flatnonzero(row).tolist()) == wanted
 
 
+def rates(tokenizer, budget: str, length: int) -> tuple[np.ndarray, float]:
+    """How often words of 1 to 4 tokens are masked, and which share of the tokens, in blocks of mixed words."""
+    random = np.random.default_rng(1)
+    sizes = random.choice([1, 2, 3, 4], (3000, length), p=[0.4, 0.4, 0.1, 0.1])  # words are cut at the block's end
+    continues = np.zeros((3000, length), bool)
+    for row, words in zip(continues, sizes, strict=True):
+        row[:] = True
+        row[np.minimum(words.cumsum() - words, length - 1)] = False
+    columns = {"input_ids": np.full((3000, length), 7), "continues": continues}
+    asked = WholeWordCollator(tokenizer, seed=1, budget=budget)(columns)["labels"].numpy() != -100
+    begins = np.flatnonzero(~continues)
+    size = np.diff(begins, append=continues.size)
+    hidden = asked.ravel()[begins]
+    return np.array([hidden[size == words].mean() for words in (1, 2, 3, 4)]), asked.mean()
+
+
+@pytest.mark.parametrize("length", [32, 64, 128])
+def test_a_fair_budget_hides_long_words_as_often_as_short_ones(tokenizer, length):
+    """And exactly the share; the published one hides four characters a third as often in blocks of 32."""
+    fair, share = rates(tokenizer, "fair", length)
+    published, _ = rates(tokenizer, "published", length)
+    assert abs(share - 0.15) < 0.002
+    assert fair.min() / fair.max() > {32: 0.75, 64: 0.85, 128: 0.92}[length]
+    assert published[3] / published[0] < {32: 0.4, 64: 0.75, 128: 0.95}[length]
+
+
+def test_the_word_that_crosses_a_fair_budget_is_taken_by_chance(tokenizer):
+    """Ten words of four tokens, 15% of 40: one whole word, and half of a second on average."""
+    flags = [False, *[place % 4 != 0 for place in range(40)], False]
+    block = {"input_ids": [2, *range(10, 50), 3], "continues": flags}
+    collator = WholeWordCollator(tokenizer, budget="fair")
+    counts = [int((collator([block])["labels"] != -100).sum()) for _ in range(600)]
+    assert set(counts) == {4, 8}
+    assert abs(np.mean(counts) - 6) < 0.25
+
+
 @pytest.mark.parametrize("length", [128, 512])
 def test_shares_over_a_million_tokens(tokenizer, segmenter, length):
     """Masked 14.5 to 15.5%, 80/10/10 within a point, and not one word cut."""
@@ -208,6 +244,8 @@ def test_workers_mask_differently_and_every_epoch_anew(tokenizer, blocks):
 def test_impossible_masking_is_refused(tokenizer):
     with pytest.raises(CourseError, match="unknown mask_unit"):
         WholeWordCollator(tokenizer, "sentence")
+    with pytest.raises(CourseError, match="unknown budget"):
+        WholeWordCollator(tokenizer, budget="rounded")
     with pytest.raises(CourseError, match="probability"):
         WholeWordCollator(tokenizer, probability=15)
 

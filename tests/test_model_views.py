@@ -8,15 +8,15 @@ from transformers import BertTokenizer
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.insight import (
-    accuracy_figure,
-    candidates_view,
-    cloze_view,
-    epochs_figure,
-    family_figure,
-    fill_mask,
-    rate_figure,
-    rows_view,
-    two_stage_figure,
+    draw_cloze,
+    draw_epochs,
+    draw_family,
+    draw_learning_rates,
+    draw_mask_guesses,
+    draw_table,
+    draw_task_scores,
+    draw_two_stages,
+    mask_guesses,
 )
 from minirbt_helpers.models import ARCHITECTURES
 
@@ -43,7 +43,7 @@ def model(tokenizer):
 
 def test_candidates_are_the_models_own_probabilities(model, tokenizer):
     text = "北京是[MASK]国的首[MASK]。"
-    answers = fill_mask(model, tokenizer, text, top=3)
+    answers = mask_guesses(model, tokenizer, text, top=3)
     assert [len(candidates) for candidates in answers] == [3, 3]
     encoded = tokenizer(text, return_tensors="pt")
     with torch.no_grad():
@@ -58,18 +58,18 @@ def test_candidates_are_the_models_own_probabilities(model, tokenizer):
 
 
 def test_all_candidates_share_probability_one(model, tokenizer):
-    (candidates,) = fill_mask(model, tokenizer, "天[MASK]很好", top=len(tokenizer))
+    (candidates,) = mask_guesses(model, tokenizer, "天[MASK]很好", top=len(tokenizer))
     assert sum(probability for _, probability in candidates) == pytest.approx(1, abs=1e-4)
 
 
 def test_a_text_without_mask_is_refused(model, tokenizer):
     with pytest.raises(CourseError, match=r"no \[MASK\].*天气很好"):
-        fill_mask(model, tokenizer, "天气很好")
+        mask_guesses(model, tokenizer, "天气很好")
 
 
 def test_the_table_has_a_column_per_mask_and_ticks_the_truth_alone():
     answers = {"teacher": [[("中", 0.5), ("美", 0.2)], [("国", 0.9), ("中", 0.1)]]}
-    table = candidates_view("[MASK][MASK]<是>", answers, truth="中国").data
+    table = draw_mask_guesses("[MASK][MASK]<是>", answers, truth="中国").data
     assert table.count("<td") == 4 and table.count("✓") == 2
     assert "中 ✓" in table and "国 ✓" in table
     assert "&lt;是&gt;" in table and "[MASK]" not in table
@@ -80,21 +80,21 @@ def test_a_cloze_table_sets_off_what_was_asked_for_and_counts_it():
     questions = [asked | {"text": "天[MASK]<", "answer": "气"}, asked | {"text": "北[MASK]", "answer": "京"}]
     guesses = [[[("气", 0.9), ("天", 0.1)]], [[("国", 0.5), ("京", 0.4)]]]
     answers = {"teacher": guesses, "student": [[[("是", 1.0)]]] * 2}
-    table = cloze_view(questions, answers).data
+    table = draw_cloze(questions, answers).data
     assert table.count("<tr>") == 4 and "天<b" in table and "&lt;" in table and "[MASK]" not in table
     assert table.count("font-weight:bold") == 2  # 气 and 京, of the teacher alone
     assert "1, 2 of 2" in table and "0, 0 of 2" in table
 
 
 def test_rows_are_escaped_and_complete():
-    table = rows_view([{"text": "<b>", "label": 1}, {"text": "好", "label": 0}]).data
+    table = draw_table([{"text": "<b>", "label": 1}, {"text": "好", "label": 0}]).data
     assert table.count("<td") == 4 and "&lt;b&gt;" in table
-    assert "<td" not in rows_view([]).data
+    assert "<td" not in draw_table([]).data
 
 
 @pytest.mark.parametrize("scale", ["full", "sample"])
 def test_the_family_is_drawn_to_scale(scale):
-    patches = family_figure(scale, 6400).axes[0].patches
+    patches = draw_family(scale, 6400).axes[0].patches
     widths = {}
     for name, architecture in ARCHITECTURES.items():
         layers = [patch for patch in patches if (patch.get_gid() or "").startswith(f"{name} layer ")]
@@ -106,7 +106,7 @@ def test_the_family_is_drawn_to_scale(scale):
 
 
 def test_the_family_says_published_only_at_full_scale():
-    full, sample = (family_figure(scale, 6400).axes[0] for scale in ("full", "sample"))
+    full, sample = (draw_family(scale, 6400).axes[0] for scale in ("full", "sample"))
     assert "published" in full.get_title(loc="left") + full.get_title()
     assert "published" not in sample.get_title(loc="left") + sample.get_title()
     assert any("102.3M" in text.get_text() for text in full.texts)
@@ -115,7 +115,7 @@ def test_the_family_says_published_only_at_full_scale():
 
 def test_every_seed_is_a_dot_and_the_mean_a_bar():
     results = {"sentiment": {"teacher": [0.8], "student": [0.6, 0.7, 0.8]}}
-    (axes,) = accuracy_figure(results, {"sentiment": 0.5}, {"teacher": "teacher", "student": "student"}).axes
+    (axes,) = draw_task_scores(results, {"sentiment": 0.5}, {"teacher": "teacher", "student": "student"}).axes
     assert [bar.get_height() for bar in axes.patches] == pytest.approx([0.8, 0.7])
     seeds = [collection for collection in axes.collections if isinstance(collection, PathCollection)]
     dots = [float(y) for collection in seeds for _, y in collection.get_offsets()]
@@ -125,7 +125,7 @@ def test_every_seed_is_a_dot_and_the_mean_a_bar():
 def test_every_task_has_its_panel_and_only_labels_a_majority():
     results = {task: {"student": [0.5, 0.6]} for task in ("tnews", "bq", "drcd", "cmrc2018", "ocnli")}
     baselines = dict.fromkeys(results, 0.3) | {"drcd": None, "cmrc2018": None}
-    axes = accuracy_figure(results, baselines, {"student": "student"}).axes
+    axes = draw_task_scores(results, baselines, {"student": "student"}).axes
     assert [panel.get_title() or panel.get_title("left") for panel in axes if panel.axison] == list(results)
     assert [len(panel.lines) for panel in axes[:5]] == [1, 1, 0, 0, 1]
 
@@ -133,7 +133,7 @@ def test_every_task_has_its_panel_and_only_labels_a_majority():
 def test_the_rate_figure_draws_means_and_every_seed():
     curves = {"student": {1e-3: [0.2, 0.4], 1e-4: [0.1]}, "teacher": {1e-4: [0.5]}}
     published = {"student": 1e-4, "teacher": 2e-5}
-    (axes,) = rate_figure(curves, published, {"student": "student", "teacher": "teacher"}, 0.07).axes
+    (axes,) = draw_learning_rates(curves, published, {"student": "student", "teacher": "teacher"}, 0.07).axes
     student = axes.lines[0]
     assert list(student.get_xdata()) == [1e-4, 1e-3] and list(student.get_ydata()) == pytest.approx([0.1, 0.3])
     dots = [tuple(point) for collection in axes.collections for point in collection.get_offsets()]
@@ -142,7 +142,7 @@ def test_the_rate_figure_draws_means_and_every_seed():
 
 def test_the_epochs_figure_has_a_panel_a_task_with_every_seed():
     curves = {"ocnli": {2: [0.3, 0.4], 10: [0.5]}, "drcd": {2: [0.1]}}
-    axes = epochs_figure(curves, {"ocnli": 0.36, "drcd": None}).axes
+    axes = draw_epochs(curves, {"ocnli": 0.36, "drcd": None}).axes
     assert [panel.get_title() or panel.get_title("left") for panel in axes] == list(curves)
     assert [len(panel.lines) for panel in axes] == [2, 1]  # the means, and a majority class where there is one
     assert list(axes[0].lines[0].get_ydata()) == pytest.approx([0.35, 0.5])
@@ -151,6 +151,6 @@ def test_the_epochs_figure_has_a_panel_a_task_with_every_seed():
 
 
 def test_two_stages_match_seven_hidden_states_each():
-    axes = two_stage_figure().axes[0]
+    axes = draw_two_stages().axes[0]
     assert len([line for line in axes.lines if line.get_linestyle() == ":"]) == 14
     assert len(axes.patches) == 12 + 6 + 6

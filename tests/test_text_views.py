@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.insight import block_view, masking_states, masking_view, token_words, words_view
+from minirbt_helpers.insight import draw_blocks, draw_masking, draw_words, masking_states, token_words
 from minirbt_helpers.models import load_tokenizer
 from minirbt_helpers.text import WholeWordCollator, pack
 
@@ -67,7 +67,7 @@ def test_masking_view_shows_answer_and_input_of_every_token(tokenizer, blocks):
     collator = WholeWordCollator(tokenizer, probability=0.5, seed=3)
     batch = collator(blocks[:1])
     panel = {name: batch[name][0] for name in ("input_ids", "labels")}
-    view = masking_view(blocks[0], {"words": panel}, tokenizer)
+    view = draw_masking(blocks[0], {"words": panel}, tokenizer)
     expected = "words"
     pairs = zip(blocks[0]["input_ids"], panel["input_ids"].tolist(), panel["labels"].tolist(), strict=True)
     for before, after, label in pairs:
@@ -79,20 +79,20 @@ def test_masking_view_shows_answer_and_input_of_every_token(tokenizer, blocks):
 def test_masking_view_refuses_a_panel_of_another_block(tokenizer, blocks):
     panel = {"input_ids": torch.tensor([1]), "labels": torch.tensor([1])}
     with pytest.raises(CourseError):
-        masking_view(blocks[0], {"words": panel}, tokenizer)
+        draw_masking(blocks[0], {"words": panel}, tokenizer)
 
 
 def test_words_view_gives_each_row_back_and_colours_what_differs():
     rows = {"one": ["南京市", "长江", "大桥"], "two": ["南京", "市长", "江", "大桥"]}
-    assert visible(words_view(rows)) == "one南京市长江大桥two南京市长江大桥"
+    assert visible(draw_words(rows)) == "one南京市长江大桥two南京市长江大桥"
     changed = "#D55E00"
-    assert changed not in words_view(rows).data
-    assert changed in words_view(rows, compare=True).data
-    assert changed not in words_view({"one": rows["one"], "again": rows["one"]}, compare=True).data
+    assert changed not in draw_words(rows).data
+    assert changed in draw_words(rows, compare=True).data
+    assert changed not in draw_words({"one": rows["one"], "again": rows["one"]}, compare=True).data
 
 
 def test_block_view_shows_every_flag(tokenizer, blocks):
-    shown = visible(block_view(blocks, tokenizer))
+    shown = visible(draw_blocks(blocks, tokenizer))
     for number, block in enumerate(blocks):
         names = tokenizer.convert_ids_to_tokens(block["input_ids"])
         row = "".join(f"{name}{int(flag)}" for name, flag in zip(names, block["continues"], strict=True))
@@ -104,14 +104,14 @@ def test_a_word_cut_by_a_border_is_open_on_both_sides_of_it(tokenizer):
     whole = list(pack([("他去公园", [4])], tokenizer, length=6))
     opened = "#D55E00"
     assert cut[1]["continues"][1]
-    assert opened in block_view(cut[1:], tokenizer).data
-    assert block_view(cut, tokenizer).data.count(opened) > block_view(cut[1:], tokenizer).data.count(opened)
-    assert opened not in block_view(cut[:1], tokenizer).data  # nothing says that more follows
-    assert opened not in block_view(whole, tokenizer).data
+    assert opened in draw_blocks(cut[1:], tokenizer).data
+    assert draw_blocks(cut, tokenizer).data.count(opened) > draw_blocks(cut[1:], tokenizer).data.count(opened)
+    assert opened not in draw_blocks(cut[:1], tokenizer).data  # nothing says that more follows
+    assert opened not in draw_blocks(whole, tokenizer).data
 
 
 def test_views_escape_text_and_fetch_nothing(tokenizer, blocks):
-    views = [words_view({"<i>": ["<script>", "&"]}), block_view(blocks, tokenizer)]
+    views = [draw_words({"<i>": ["<script>", "&"]}), draw_blocks(blocks, tokenizer)]
     assert views[0].data.count("&lt;") == 2 and views[0].data.count("&amp;") == 1
     for view in views:
         assert "<script" not in view.data and "<b>" not in view.data

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from transformers import BertModel, BertTokenizer
@@ -15,9 +16,21 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES, load_model, take_layers
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.text import WholeWordCollator
-from minirbt_helpers.training import Distiller, distill, held_out, hidden_matches, layer_pairs, pretrain
+from minirbt_helpers.training import (
+    CLASSES,
+    Distiller,
+    MaskedPositions,
+    distill,
+    held_out,
+    held_out_questions,
+    hidden_matches,
+    kd_landmarks,
+    layer_pairs,
+    pretrain,
+)
 from minirbt_helpers.training.batches import Batches
 from minirbt_helpers.training.checkpoints import checkpoints
+from minirbt_helpers.training.evaluation import kinds_of_entries, kinds_of_tokens
 from minirbt_helpers.training.loop import learning_rate
 from minirbt_helpers.training.optimizers import orthogonal
 
@@ -163,6 +176,47 @@ def test_held_out_asks_every_model_the_same(teacher, tokenizer, blocks):
     assert held_out(teacher, blocks, tokenizer, limit=16) == first
     itself = held_out(teacher, blocks, tokenizer, limit=16, teacher=teacher)
     assert itself["kd_loss"] < small["kd_loss"]  # cross-entropy is least for the teacher itself
+
+
+def test_the_score_by_class_adds_up_to_the_whole(teacher, tokenizer, blocks):
+    found = held_out(teacher, blocks, tokenizer, limit=64)
+    numbers = [found[f"{kind}_masked"] for kind in CLASSES]
+    assert sum(numbers) == found["masked"] and min(numbers) > 0
+    for figure in ("top1", "top5"):
+        hits = sum(found[f"{kind}_{figure}"] * number for kind, number in zip(CLASSES, numbers, strict=True))
+        assert hits == pytest.approx(found[figure] * found["masked"])
+
+
+def test_tokens_belong_to_the_class_of_their_word(tokenizer):
+    """今天 is a word of two, the comma a mark, 的 the commonest ideograph here, and 我 one of no more than others."""
+    ids = tokenizer.convert_tokens_to_ids(["[CLS]", *"的的今天，我", "[SEP]"])
+    rare = tokenizer.convert_tokens_to_ids(list("一二三四五六七八九十百千万上下左右东西"))
+    kind_of = kinds_of_entries(np.array([*ids, *rare * 2, *ids[1:3]]), tokenizer)
+    columns = {"input_ids": [ids], "continues": [[False, False, False, False, True, False, False, False]]}
+    (kinds,) = kinds_of_tokens(columns, kind_of, (1, 9))
+    names = [CLASSES[kind] for kind in kinds[1:7]]
+    assert names == ["common", "common", "words", "words", "punctuation", "single"]
+
+
+def test_the_landmarks_of_a_kd_loss_are_those_of_a_copy_and_of_a_constant_student(teacher, tokenizer, blocks):
+    asked = {"temperature": 4.0, "limit": 16}
+    found = kd_landmarks(teacher, blocks, tokenizer, **asked)
+    assert found["floor"] < found["constant"] < found["uniform"] == pytest.approx(np.log(len(tokenizer)))
+    copy = held_out(teacher, blocks, tokenizer, teacher=teacher, **asked)
+    assert copy["kd_loss"] == pytest.approx(found["floor"], abs=1e-4)
+    batches = [{name: batch[name] for name in ("input_ids", "labels")} for batch in questions(blocks, tokenizer)]
+    with torch.no_grad():
+        mean = torch.cat([MaskedPositions(teacher)(**batch)["logits"] for batch in batches]).mean(0)
+        constant = random_student(tokenizer)
+        constant.cls.predictions.transform.LayerNorm.weight.zero_()
+        constant.cls.predictions.transform.LayerNorm.bias.zero_()
+        constant.cls.predictions.bias.copy_(mean)
+    says = held_out(constant, blocks, tokenizer, teacher=teacher, **asked)
+    assert says["kd_loss"] == pytest.approx(found["constant"], abs=1e-4)
+
+
+def questions(blocks, tokenizer):
+    return held_out_questions(blocks, tokenizer, limit=16)
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

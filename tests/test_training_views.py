@@ -50,14 +50,14 @@ def test_standard_error_is_the_scatter_of_repeated_measurements():
 
 
 def test_difference_calls_a_gap_real_only_beyond_two_standard_errors():
-    assert "-10.0 points" in insight.difference(RESULTS, "student, live", "teacher")
-    assert "more than sampling explains" in insight.difference(RESULTS, "student, live", "teacher")
+    assert "-10.0 points" in insight.accuracy_difference(RESULTS, "student, live", "teacher")
+    assert "more than sampling explains" in insight.accuracy_difference(RESULTS, "student, live", "teacher")
     few = {name: {**result, "masked": 50} for name, result in RESULTS.items()}
-    assert "no more than sampling can explain" in insight.difference(few, "student, live", "teacher")
+    assert "no more than sampling can explain" in insight.accuracy_difference(few, "student, live", "teacher")
 
 
 def test_accuracy_bars_show_shares_errors_colours_and_the_number_of_questions():
-    axis = insight.accuracy_bars(RESULTS, "Words").axes[0]
+    axis = insight.draw_accuracies({"Words": RESULTS}).axes[0]
     bars = axis.containers[-1]
     assert [bar.get_width() for bar in axis.patches] == [0.3, 0.2, 0.0]
     assert [to_hex(bar.get_facecolor()).upper() for bar in axis.patches] == [
@@ -70,14 +70,14 @@ def test_accuracy_bars_show_shares_errors_colours_and_the_number_of_questions():
 
 def test_accuracy_by_depth_draws_every_curve_at_its_sizes():
     curve = {size: {"top1": size / 20, "masked": 100} for size in (1, 6, 12)}
-    axis = insight.accuracy_by_depth({"first": curve, "spread": curve}, marked=6).axes[0]
+    axis = insight.draw_accuracy_by_depth({"first": curve, "spread": curve}, marked=6).axes[0]
     assert len(axis.containers) == 2
     assert axis.containers[0].lines[0].get_xydata().tolist() == [[1, 0.05], [6, 0.3], [12, 0.6]]
 
 
 def test_parameter_bars_add_up_to_the_count():
     family = list(ARCHITECTURES.values())
-    bars = insight.parameter_bars(family, "full", 21128).axes[0].patches
+    bars = insight.draw_parameters(family, "full", 21128).axes[0].patches
     for place, one in enumerate(family):
         total = bars[place].get_width() + bars[place + len(family)].get_width()
         assert total == pytest.approx(one.count() / 1e6)
@@ -88,8 +88,7 @@ def test_parameter_bars_add_up_to_the_count():
 def test_layer_pairs_have_an_arrow_each_and_level_ones_are_level(above, below):
     teacher = insight.Tower("teacher", tuple(map(str, range(above + 1))), 192)
     student = insight.Tower("student", tuple(map(str, range(below + 1))), 64)
-    axis = plt.subplots()[1]
-    insight.draw_layer_pairs(layer_pairs(above, below), teacher, student, axis)
+    (axis,) = insight.draw_layer_pairs({"pairs": (teacher, student, layer_pairs(above, below))}).axes
     arrows = [text for text in axis.texts if getattr(text, "arrow_patch", None) is not None]
     assert len(arrows) == below + 1
     assert all(arrow.xy[1] == pytest.approx(arrow.xyann[1]) for arrow in arrows)  # an even spread looks even
@@ -108,7 +107,7 @@ def test_towers_of_a_configuration():
 
 def test_temperature_bars_are_the_softmax_and_keep_the_order():
     logits = torch.tensor([0.0, 4.0, 1.0, 3.0, -2.0])
-    figure = insight.temperature_bars(logits, Letters(), temperatures=(1, 8), answer="d", top=3)
+    figure = insight.draw_temperatures(logits, Letters(), temperatures=(1, 8), answer="d", top=3)
     for axis, temperature in zip(figure.axes, (1, 8), strict=True):
         shares = (logits / temperature).softmax(-1)
         assert [bar.get_height() for bar in axis.patches] == pytest.approx(shares[[1, 3, 2]].tolist())
@@ -120,7 +119,7 @@ def test_temperature_bars_are_the_softmax_and_keep_the_order():
 
 def test_loss_curves_show_every_loss_of_every_run():
     runs = {"student": metrics(layer_pairs(6, 6)), "one-stage": metrics(layer_pairs(12, 6))}
-    axes = insight.loss_curves(runs).axes
+    axes = insight.draw_losses(runs).axes
     assert len(axes) == 4 + 7  # total, KD, MLM, accuracy; embeddings and six layers
     for axis, key in zip(axes[:3], ("loss", "kd", "mlm"), strict=True):
         lines = [line.get_xydata().tolist() for line in axis.lines if line.get_label() in runs]
@@ -133,13 +132,13 @@ def test_loss_curves_show_every_loss_of_every_run():
 
 
 def test_loss_curves_without_hidden_matches_have_one_row():
-    assert len(insight.loss_curves({"student": metrics([])}).axes) == 4
+    assert len(insight.draw_losses({"student": metrics([])}).axes) == 4
 
 
 def test_loss_curves_show_matches_of_every_kind():
     rows = [{"step": step, "loss": 1.0, "hidden 0-0": 0.5, "attention mse sum 11-5": 30.0} for step in (1, 2)]
     rows = [row | {"hidden nst [8, 8]-[2, 2]": 0.1} for row in rows]
-    drawn = {axis.get_title(): axis for axis in insight.loss_curves({"student": rows}).axes[4:]}
+    drawn = {axis.get_title(): axis for axis in insight.draw_losses({"student": rows}).axes[4:]}
     assert list(drawn) == ["attention mse sum, layer 5", "hidden, embeddings", "hidden nst, layer 2"]
     assert drawn["hidden, embeddings"].get_ylim()[1] < 1 < 30 < drawn["attention mse sum, layer 5"].get_ylim()[1]
 
@@ -149,7 +148,7 @@ def test_curves_grow_in_one_place_while_a_run_trains(monkeypatch):
     from IPython.utils.capture import capture_output
 
     InteractiveShell.instance()
-    watch, rows = insight.LiveCurves("student"), metrics([(0, 0), (2, 1)], steps=4)
+    watch, rows = insight.LiveLosses("student"), metrics([(0, 0), (2, 1)], steps=4)
     monkeypatch.setenv("MINIRBT_HEADLESS", "1")
     with capture_output() as shown:
         watch(rows)
@@ -165,11 +164,11 @@ def test_curves_grow_in_one_place_while_a_run_trains(monkeypatch):
 def test_match_figure_shows_the_states_it_is_given():
     draws = torch.Generator().manual_seed(0)
     student, projected, teacher = (torch.randn(3, width, generator=draws) for width in (4, 6, 6))
-    axes = insight.match_figure(student, projected, teacher, ["a", "b", "c"]).axes
+    axes = insight.draw_hidden_match(student, projected, teacher, ["a", "b", "c"]).axes
     drawn = [torch.as_tensor(axis.images[0].get_array().data) for axis in axes]
     for shown, truth in zip(drawn, [student, projected, teacher, (projected - teacher) ** 2], strict=True):
         torch.testing.assert_close(shown.float(), truth)
     assert f"{((projected - teacher) ** 2).mean():.2f}" in axes[3].get_title()
     assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "b", "c"]
-    without = insight.match_figure(projected, None, teacher, ["a", "b", "c"], names=("assistant", "teacher")).axes
+    without = insight.draw_hidden_match(projected, None, teacher, ["a", "b", "c"], names=("assistant", "teacher")).axes
     assert [axis.get_title() for axis in without] == ["assistant", "teacher", axes[3].get_title()]

@@ -1,218 +1,85 @@
-"""Pictures of what the models and the data do; a look inside the models (notebook 06), and models compared (07)."""
+"""Looking at models and data, in two halves with one arrow between them: what is drawn imports what is measured.
 
-from .comparison import (
-    SpeedCase,
-    architecture_of,
-    as_printed,
-    benchmark_rows,
-    comparison_table,
-    count_operations,
-    encoder_operations,
-    kept,
-    model_folders,
-    parameter_table,
-    published_scores,
-    published_table,
-    read_speed,
-    sizes_of,
-    speed_table,
+The first word of a name says what comes back:
+
+- ``draw_…`` a picture, from :mod:`~minirbt_helpers.insight.drawn`: a drawing (SVG, PNG), HTML or a matplotlib figure;
+- ``explore``, ``…Explorer``, ``Live…`` a control, from :mod:`~minirbt_helpers.insight.controls`;
+- anything else is named for the numbers it gives (``head_distances``, ``median_milliseconds``), from
+  :mod:`~minirbt_helpers.insight.measured`. The picture of ``measured/x.py`` lies in ``drawn/x.py``.
+"""
+
+from .controls import AttentionExplorer, LiveLosses, explore
+from .drawn.attention import draw_all_heads, draw_head, draw_head_pair, draw_layer, draw_word_binding
+from .drawn.family import Tower, draw_family, draw_layer_pairs, draw_two_stages
+from .drawn.guesses import draw_cloze, draw_layer_guesses, draw_mask_guesses
+from .drawn.hidden_states import draw_cka, draw_hidden_match, draw_paths
+from .drawn.losses import draw_losses, draw_match_losses, draw_temperatures
+from .drawn.scores import (
+    draw_accuracies,
+    draw_accuracy_by_depth,
+    draw_epochs,
+    draw_kept_shares,
+    draw_learning_rates,
+    draw_quality,
+    draw_task_scores,
 )
-from .comparison_views import (
-    kept_figure,
-    milliseconds,
-    model_colour,
-    parts_figure,
-    quality_figure,
-    rate_by_width_figure,
-    reasons_figure,
-    speed_figure,
-)
-from .drawing import Drawing
-from .figures import PALETTE, prepare_figures
-from .model_views import (
-    accuracy_figure,
-    candidates_view,
-    cloze_view,
-    epochs_figure,
-    family_figure,
-    fill_mask,
-    rate_figure,
-    rows_view,
-    two_stage_figure,
-)
-from .plots import (
-    binding_picture,
-    cka_picture,
-    guesses_picture,
-    head_picture,
-    heads_picture,
-    layer_picture,
-    match_losses_picture,
-    matched_means,
-    pair_picture,
-    paths_picture,
-)
-from .published import SCORES, STAGES
-from .reading import (
-    Reading,
-    Sentence,
-    check_tokenizers,
-    guesses_by_layer,
-    parse,
-    read,
-    read_all,
-    sentences,
-    word_shares,
-)
-from .similarity import (
-    Binding,
-    LinearProjection,
+from .drawn.sizes import draw_parameters
+from .drawn.speed import draw_product_rates, draw_speed_reasons, draw_speed_ups, draw_time_parts
+from .drawn.tables import draw_table
+from .drawn.theme import PALETTE
+from .drawn.words import draw_blocks, draw_masking, draw_words
+from .measured.attention import gaze, head_distances, head_matches, word_binding, word_shares
+from .measured.comparison import comparison_table, model_folders
+from .measured.guesses import layer_guesses, mask_guesses
+from .measured.hidden_states import (
+    best_projection,
     cka_matrix,
-    fit_projection,
-    gaze,
-    head_distances,
     hidden_mse,
     linear_cka,
-    match_heads,
+    matched_means,
     projected_cosine,
-    states,
-    word_binding,
+    token_paths,
+    token_states,
 )
-from .speed import (
+from .measured.published import PUBLISHED_STAGES, published_scores, published_table
+from .measured.reading import Reading, Sentence, readings, sentences
+from .measured.scores import accuracy_difference, kept_shares, standard_error
+from .measured.sizes import (
+    counted_operations,
+    encoder_operations,
+    family_member,
+    parameter_counts,
+    parameter_table,
+)
+from .measured.speed import (
     Spread,
+    benchmark_rows,
+    call_timings,
     hardware,
     hollow_model,
+    kind_seconds,
+    median_milliseconds,
+    model_timings,
     product_rate,
-    seconds_of,
+    speed_cases,
+    speed_table,
     speed_ups,
     threads,
-    time_calls,
-    time_kinds,
-    time_models,
 )
-from .text_views import (
-    block_view,
-    masking_picture,
-    masking_states,
-    masking_view,
-    token_words,
-    words_picture,
-    words_view,
-)
-from .training_views import (
-    LiveCurves,
-    Tower,
-    accuracy_bars,
-    accuracy_by_depth,
-    colour_of,
-    difference,
-    draw_layer_pairs,
-    loss_curves,
-    match_figure,
-    parameter_bars,
-    standard_error,
-    temperature_bars,
-)
-from .widgets import Explorer, interactive
+from .measured.words import masking_states, token_words
 
 __all__ = [
-    "PALETTE",
-    "SCORES",
-    "STAGES",
-    "Binding",
-    "Drawing",
-    "Explorer",
-    "LinearProjection",
-    "LiveCurves",
-    "Reading",
-    "Sentence",
-    "SpeedCase",
-    "Spread",
-    "Tower",
-    "accuracy_bars",
-    "accuracy_by_depth",
-    "accuracy_figure",
-    "architecture_of",
-    "as_printed",
-    "benchmark_rows",
-    "binding_picture",
-    "block_view",
-    "candidates_view",
-    "check_tokenizers",
-    "cka_matrix",
-    "cka_picture",
-    "cloze_view",
-    "colour_of",
-    "comparison_table",
-    "count_operations",
-    "difference",
-    "draw_layer_pairs",
-    "encoder_operations",
-    "epochs_figure",
-    "family_figure",
-    "fill_mask",
-    "fit_projection",
-    "gaze",
-    "guesses_by_layer",
-    "guesses_picture",
-    "hardware",
-    "head_distances",
-    "head_picture",
-    "heads_picture",
-    "hidden_mse",
-    "hollow_model",
-    "interactive",
-    "kept",
-    "kept_figure",
-    "layer_picture",
-    "linear_cka",
-    "loss_curves",
-    "masking_picture",
-    "masking_states",
-    "masking_view",
-    "match_figure",
-    "match_heads",
-    "match_losses_picture",
-    "matched_means",
-    "milliseconds",
-    "model_colour",
-    "model_folders",
-    "pair_picture",
-    "parameter_bars",
-    "parameter_table",
-    "parse",
-    "parts_figure",
-    "paths_picture",
-    "prepare_figures",
-    "product_rate",
-    "projected_cosine",
-    "published_scores",
-    "published_table",
-    "quality_figure",
-    "rate_by_width_figure",
-    "rate_figure",
-    "read",
-    "read_all",
-    "read_speed",
-    "reasons_figure",
-    "rows_view",
-    "seconds_of",
-    "sentences",
-    "sizes_of",
-    "speed_figure",
-    "speed_table",
-    "speed_ups",
-    "standard_error",
-    "states",
-    "temperature_bars",
-    "threads",
-    "time_calls",
-    "time_kinds",
-    "time_models",
-    "token_words",
-    "two_stage_figure",
-    "word_binding",
-    "word_shares",
-    "words_picture",
-    "words_view",
+    "PALETTE", "PUBLISHED_STAGES", "AttentionExplorer", "LiveLosses", "Reading", "Sentence", "Spread", "Tower",
+    "accuracy_difference", "benchmark_rows", "best_projection", "call_timings", "cka_matrix", "comparison_table",
+    "counted_operations", "draw_accuracies", "draw_accuracy_by_depth", "draw_all_heads", "draw_blocks", "draw_cka",
+    "draw_cloze", "draw_epochs", "draw_family", "draw_head", "draw_head_pair", "draw_hidden_match", "draw_kept_shares",
+    "draw_layer", "draw_layer_guesses", "draw_layer_pairs", "draw_learning_rates", "draw_losses", "draw_mask_guesses",
+    "draw_masking", "draw_match_losses", "draw_parameters", "draw_paths", "draw_product_rates", "draw_quality",
+    "draw_speed_reasons", "draw_speed_ups", "draw_table", "draw_task_scores", "draw_temperatures", "draw_time_parts",
+    "draw_two_stages", "draw_word_binding", "draw_words", "encoder_operations", "explore", "family_member", "gaze",
+    "hardware", "head_distances", "head_matches", "hidden_mse", "hollow_model", "kept_shares", "kind_seconds",
+    "layer_guesses", "linear_cka", "mask_guesses", "masking_states", "matched_means", "median_milliseconds",
+    "model_folders", "model_timings", "parameter_counts", "parameter_table", "product_rate", "projected_cosine",
+    "published_scores", "published_table", "readings", "sentences", "speed_cases", "speed_table", "speed_ups",
+    "standard_error", "threads", "token_paths", "token_states", "token_words", "word_binding", "word_shares",
 ]  # fmt: skip

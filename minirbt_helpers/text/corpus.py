@@ -1,17 +1,18 @@
 """Text to blocks: token ids and continuation flags, packed to a fixed length, in Arrow on disk (notebook 02)."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 import numpy as np
-import pyarrow as pa
-from datasets import Dataset, DatasetInfo, Features, List, Value, load_from_disk
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
@@ -25,7 +26,9 @@ from .segmentation import Segmenter, load_segmenter
 from .sources import Files, Paths, reference_files, text_source
 from .tokens import Tokens, encoder
 
-FEATURES = Features({"input_ids": List(Value("uint16")), "continues": List(Value("bool"))})
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
+
 FORMAT = 2  # of cached blocks; another number, and old caches are left alone
 DATA, CARD = "data-00000-of-00001.arrow", "blocks.json"
 STATE = {  # what Dataset.load_from_disk asks for, beside the files
@@ -33,6 +36,14 @@ STATE = {  # what Dataset.load_from_disk asks for, beside the files
 }  # fmt: skip
 Stream = tuple[NDArray[np.uint16], NDArray[np.bool_]]  # running text: token ids and whether each continues a word
 Referenced = tuple[str, list[int]]  # a line, and the positions of its tokens that continue a word
+
+
+@cache
+def features() -> Features:
+    """What a block is on disk. (The library is loaded when it is asked for: not everybody who trains has it.)"""
+    from datasets import Features, List, Value
+
+    return Features({"input_ids": List(Value("uint16")), "continues": List(Value("bool"))})
 
 
 class Batch(NamedTuple):
@@ -253,17 +264,21 @@ class BlockWriter:
     """
 
     def __init__(self, file: IO[bytes]):
-        self.blocks, self._stream = 0, pa.ipc.new_stream(file, FEATURES.arrow_schema)
+        import pyarrow as pa
+
+        self.blocks, self._stream = 0, pa.ipc.new_stream(file, features().arrow_schema)
 
     def write(self, blocks: Stream) -> None:
         """Add the blocks of two arrays, [blocks, length]."""
+        import pyarrow as pa
+
         if rows := len(blocks[0]):
             ends = pa.array(np.arange(rows + 1, dtype=np.int32) * blocks[0].shape[1])
             columns = [pa.ListArray.from_arrays(ends, pa.array(column.ravel())) for column in blocks]
-            self._stream.write_batch(pa.record_batch(columns, schema=FEATURES.arrow_schema))
+            self._stream.write_batch(pa.record_batch(columns, schema=features().arrow_schema))
             self.blocks += rows
 
-    def __enter__(self) -> "BlockWriter":
+    def __enter__(self) -> BlockWriter:
         return self
 
     def __exit__(self, kind: type | None, *_) -> None:
@@ -273,7 +288,9 @@ class BlockWriter:
 
 def describe_blocks(folder: Path, names: Sequence[str], blocks: int, size: int) -> None:
     """Write what makes Arrow files in a folder a dataset, and a card that says how many blocks and bytes they are."""
-    DatasetInfo(features=FEATURES).write_to_directory(folder)
+    from datasets import DatasetInfo
+
+    DatasetInfo(features=features()).write_to_directory(folder)
     files = {"_data_files": [{"filename": name} for name in names], "_fingerprint": uuid4().hex[:16]}
     write_json(folder / "state.json", STATE | files)
     write_json(folder / CARD, {"blocks": blocks, "bytes": size})
@@ -285,6 +302,8 @@ def load_blocks(folder: str | Path) -> Dataset:
     Raises:
         CourseError: no blocks there, or damaged ones.
     """
+    from datasets import load_from_disk
+
     folder = resolve(folder)
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
@@ -292,7 +311,7 @@ def load_blocks(folder: str | Path) -> Dataset:
         raise CourseError("no blocks in this folder", where=folder, fix="make them: minirbt pack") from problem
     try:
         blocks = load_from_disk(str(folder))
-        whole = blocks.features == FEATURES and card["blocks"] == len(blocks)
+        whole = blocks.features == features() and card["blocks"] == len(blocks)
         whole = whole and card["bytes"] == sum(file.stat().st_size for file in folder.glob("data-*.arrow"))
     except (OSError, ValueError, KeyError, TypeError):  # Arrow's errors are ValueErrors
         whole = False

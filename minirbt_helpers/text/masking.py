@@ -6,6 +6,7 @@ Word Masking for Chinese BERT" (2021) for words.
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -30,8 +31,12 @@ class WholeWordCollator:
     Args:
         tokenizer: gives [MASK], [PAD], the special ids and the size of the vocabulary.
         mask_unit: ``"word"`` draws whole words, ``"token"`` single tokens (BERT's first way).
-        probability: share of the tokens to choose. It is a budget: the tokens chosen in a block
-            never exceed its rounded share, or one where that is 0.
+        probability: share of the tokens to choose.
+        budget: what becomes of a word that is larger than what is left of the share. ``"published"`` passes
+            over it, so that the tokens chosen in a block never exceed its rounded share (or one where that is 0);
+            in blocks of 32 tokens that hides a word of four characters a third as often as a
+            single character. ``"fair"`` takes the first such word with the probability left / size, and stops: the
+            share is exact on average, and every word has nearly the same chance.
         seed: of the collator's own random numbers; see :attr:`generator`.
         rank: of this process among those that train together; None: as torchrun says.
 
@@ -47,7 +52,7 @@ class WholeWordCollator:
             draws anew each epoch.
 
     Raises:
-        CourseError: a tokenizer without [MASK], an unknown unit, an impossible probability.
+        CourseError: a tokenizer without [MASK], an unknown unit or budget, an impossible probability.
     """
 
     def __init__(
@@ -57,18 +62,21 @@ class WholeWordCollator:
         probability: float = 0.15,
         seed: int = 0,
         rank: int | None = None,
+        budget: Literal["published", "fair"] = "published",
     ):
         if tokenizer.mask_token_id is None:
             raise CourseError("the tokenizer has no [MASK]", fix="use a BERT tokenizer")
         if mask_unit not in ("word", "token"):
             raise CourseError(f"unknown mask_unit {mask_unit!r}", fix="'word' or 'token'")
+        if budget not in ("published", "fair"):
+            raise CourseError(f"unknown budget {budget!r}", fix="'published' or 'fair'")
         if not 0 < probability < 1:
             raise CourseError(f"a masking probability of {probability}", fix="a share between 0 and 1, such as 0.15")
         self.mask_id, self.pad_id = tokenizer.mask_token_id, tokenizer.pad_token_id or 0
         self.vocabulary = len(tokenizer)
         self._text = np.ones(self.vocabulary, bool)  # by id: may it be masked?
         self._text[list(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id})] = False
-        self.mask_unit, self.probability = mask_unit, probability
+        self.mask_unit, self.probability, self.budget = mask_unit, probability, budget
         self.seed, self.rank = seed, int(os.environ.get("RANK", 0)) if rank is None else rank
         self.generator = torch.Generator().manual_seed(_mix(seed, self.rank))
         self._worker: int | None = None
@@ -80,14 +88,17 @@ class WholeWordCollator:
         inside = np.arange(ids.shape[1]) < sizes[:, None]  # [batch, length]: no padding
         random = np.random.Generator(np.random.SFC64(self._next_seed() if seed is None else seed))
         tickets = random.integers(TICKETS, size=ids.shape, dtype=np.uint32)
-        chosen = self.choose(ids, continues.astype(bool), inside, tickets)
+        luck = random.random(len(ids)) if self.budget == "fair" else None
+        chosen = self.choose(ids, continues.astype(bool), inside, tickets, luck)
         labels, places = np.full(ids.shape, IGNORED, np.int64), np.flatnonzero(chosen)
         asked = ids.ravel()[places]
         labels.ravel()[places], ids.ravel()[places] = asked, self.replace(asked, random)
         batch = {"input_ids": ids, "attention_mask": inside.astype(np.int64), "labels": labels}
         return {name: torch.from_numpy(column) for name, column in batch.items()}
 
-    def choose(self, ids: NDArray, continues: NDArray, inside: NDArray, tickets: NDArray) -> NDArray[np.bool_]:
+    def choose(
+        self, ids: NDArray, continues: NDArray, inside: NDArray, tickets: NDArray, luck: NDArray | None = None
+    ) -> NDArray[np.bool_]:
         """Which tokens are to be predicted: [batch, length], whole words only.
 
         Words are taken in the order of their tickets as long as they fit into what is left of the budget.
@@ -96,14 +107,17 @@ class WholeWordCollator:
             ids, continues, inside: [batch, length]; ``inside`` is False on padding.
             tickets: a number below :data:`TICKETS` for every place, [batch, length]; a word's is
                 that of its first place, and of equal ones the left comes first.
+            luck: numbers from 0 to 1, [batch], which decide on the word that crosses a fair budget; None for a
+                published one.
         """
         sizes = self.words(ids, continues, inside)
         order = _order(np.where(sizes > 0, tickets, TICKETS - 1))  # [batch, rank]: places
-        budget = np.maximum(1, np.rint(sizes.sum(1) * self.probability).astype(np.int64))  # [batch]
+        share = sizes.sum(1) * self.probability  # [batch]
+        take = _pass_over if self.budget == "published" else partial(_up_to, luck=luck)
         length = ids.shape[1]
-        for ranks in (2 * budget.max(initial=0), length):  # the first words fill it, but for the rarest of rows
-            taken, left = _fit(np.take_along_axis(sizes, order[:, :ranks], 1), budget)
-            if not left.any():
+        for ranks in (2 * int(share.max(initial=0)) + 2, length):  # the first words fill it, but for the rarest of rows
+            taken, full = take(np.take_along_axis(sizes, order[:, :ranks], 1), share)
+            if full.all():
                 break
         rows, ranks = np.nonzero(taken)
         firsts = rows * length + order[rows, ranks]
@@ -174,19 +188,35 @@ def _order(tickets: NDArray) -> NDArray[np.int64]:
     return (np.sort(numbers, axis=1) & kind(2**bits - 1)).astype(np.int64)
 
 
-def _fit(sizes: NDArray, budget: NDArray) -> tuple[NDArray, NDArray]:
-    """Take items in order while they fit: each pass takes all up to the first that is too big, and skips that.
+def _pass_over(sizes: NDArray, share: NDArray) -> tuple[NDArray, NDArray]:
+    """Take words in order while they fit: each pass takes all up to the first that is too big, and skips that.
+
+    Args:
+        sizes: of the words in the order of their tickets, [batch, rank].
+        share: tokens to choose, [batch]; rounded here, to 1 at least.
 
     Returns:
-        Which are taken, [batch, rank], and what is left of the budget, [batch, 1].
+        Which are taken, [batch, rank], and whether the budget is used up, [batch].
     """
-    left, waiting = budget[:, None], sizes > 0
+    left, waiting = np.maximum(1, np.rint(share).astype(np.int64))[:, None], sizes > 0
     taken = np.zeros_like(waiting)
     while True:
         waiting &= sizes <= left
         if not waiting.any():
-            return taken, left
+            return taken, left[:, 0] == 0
         fits = waiting & ((sizes * waiting).cumsum(1) <= left)
         taken |= fits
         waiting &= ~fits
         left = left - (sizes * fits).sum(1, keepdims=True)
+
+
+def _up_to(sizes: NDArray, share: NDArray, luck: NDArray) -> tuple[NDArray, NDArray]:
+    """Take words in order; the one that crosses the share with the probability left / size, and none after it.
+
+    Arguments and result as :func:`_pass_over`; ``luck`` holds numbers from 0 to 1, [batch].
+    """
+    share, luck = share[:, None], luck[:, None]
+    reached = sizes.cumsum(1)  # [batch, rank]: tokens with this word
+    left = share - (reached - sizes)  # before it
+    crosses = (left > 0) & (reached > share)
+    return (sizes > 0) & ((reached <= share) | crosses & (luck * sizes < left)), reached[:, -1] >= share[:, 0]

@@ -73,7 +73,6 @@ def dropout(module: nn.Dropout, states: Tensor) -> Tensor:
     return states * kept.to(states.dtype).div_(share)
 
 
-@torch.compiler.disable
 def attention(
     module: nn.Module,
     query: Tensor,
@@ -86,12 +85,17 @@ def attention(
 ) -> tuple[Tensor, None]:
     """transformers' interface: [batch, heads, length, width] in, [batch, length, heads, width] out."""
     query = query * (scaling or query.shape[-1] ** -0.5)
+    if dropout:
+        return dropped_attention(query, key, value, attention_mask, dropout).transpose(1, 2), None
     with torch.autocast(query.device.type, enabled=False):  # which would turn softmax into float32
-        if dropout:
-            output = DroppedAttention.apply(query, key, value, attention_mask, dropout)
-        else:
-            output = attention_chances(query, key, attention_mask) @ value
-    return output.transpose(1, 2), None
+        return (attention_chances(query, key, attention_mask) @ value).transpose(1, 2), None
+
+
+@torch.compiler.disable
+def dropped_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: float) -> Tensor:
+    """:class:`DroppedAttention`, which draws its random numbers outside of torch and so outside of a compiled graph."""
+    with torch.autocast(query.device.type, enabled=False):
+        return DroppedAttention.apply(query, key, value, bias, dropout)
 
 
 AttentionInterface.register(NAME, attention)
@@ -109,7 +113,7 @@ def fast_on_cpu(*models: PreTrainedModel) -> Iterator[None]:
                 model.set_attn_implementation(NAME)
                 undo.callback(model.set_attn_implementation, "sdpa")
             for module in model.modules():
-                if isinstance(module, nn.Dropout):
+                if isinstance(module, nn.Dropout) and module.p:  # one that drops nothing may stay in a compiled graph
                     module.forward = partial(dropout, module)
                     undo.callback(delattr, module, "forward")
         yield

@@ -1,15 +1,20 @@
 """Which blocks make which batch, and how they are masked: a matter of the seed and the step alone (notebook 04)."""
 
+from __future__ import annotations
+
 import hashlib
+from typing import TYPE_CHECKING
 
 import torch
-from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ..recipe import Recipe
 from ..text import WholeWordCollator
 from .evaluation import masked_positions
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def derive_seed(seed: int, purpose: str, *place: int) -> int:
@@ -45,9 +50,10 @@ class Batches(torch.utils.data.Dataset):
         self._epoch, self._order = -1, torch.empty(0)
 
     @classmethod
-    def of(cls, recipe: Recipe, blocks: Dataset, tokenizer: PreTrainedTokenizerBase) -> "Batches":
+    def of(cls, recipe: Recipe, blocks: Dataset, tokenizer: PreTrainedTokenizerBase) -> Batches:
         """Masked as the recipe says."""
-        return cls(recipe, blocks, WholeWordCollator(tokenizer, recipe.mask_unit, recipe.mask_probability))
+        unit, share, budget = recipe.mask_unit, recipe.mask_probability, recipe.mask_budget
+        return cls(recipe, blocks, WholeWordCollator(tokenizer, unit, share, budget=budget))
 
     def __getitem__(self, number: int) -> dict[str, Tensor]:
         """A micro-batch as :class:`MaskedPositions` takes it; masked by its own seed."""

@@ -1,8 +1,19 @@
 """What a token costs: the arithmetic of a BERT (notebook 07), behind every estimate of hours (notebook 08)."""
 
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 from transformers import BertConfig
 
+from ..models import ARCHITECTURES
+from ..recipe import load_recipe
+from ..workspace import resolve
+
 BACKWARD = 3  # forward and backward together, in forwards: every matrix product has two gradients
+TAUGHT = {"assistant": ("RoBERTa-wwm-ext", "RBT6"), "student": ("RBT6", "MiniRBT-H256")}  # stage: teacher, learner
+RESULTS = "benchmarks/results"
 
 
 def operations(config: BertConfig, length: int) -> dict[str, float]:
@@ -43,3 +54,93 @@ def distillation_operations(teacher: BertConfig, student: BertConfig, length: in
     projections = (student.num_hidden_layers + 1) * 2 * student.hidden_size * teacher.hidden_size
     learned = forward_operations(student, length, masked) + projections
     return forward_operations(teacher, length, masked) + BACKWARD * learned
+
+
+# --- hours of the published recipe ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What computes, and what part of its speed a step of distillation gets.
+
+    Attributes:
+        name: for a table.
+        gpu: the GPU's name as its driver says it; empty for a CPU.
+        peak: operations per second of large matrix products in bfloat16, on one device.
+        shares: of the peak, by stage.
+        source: where the shares come from: ``"assumed"`` or ``"measured"``.
+        devices: how many work together.
+    """
+
+    name: str
+    gpu: str
+    peak: float
+    shares: dict[str, float]
+    source: str
+    devices: int = 1
+
+    def hours(self, stage: str) -> float:
+        """Hours of a published stage: all its tokens, evaluations and checkpoints aside."""
+        recipe = load_recipe("full")
+        tokens = recipe.steps * recipe.batch_size * recipe.length
+        teacher, learner = (ARCHITECTURES[name].config("full") for name in TAUGHT[stage])
+        work = tokens * distillation_operations(teacher, learner, recipe.length)
+        return work / (self.peak * self.shares[stage] * self.devices) / 3600
+
+
+# The vendors' dense bfloat16 peaks. Nothing was measured: the shares are guesses with a name.
+ASSUMED = (
+    Machine("one RTX 4090", "NVIDIA GeForce RTX 4090", 165e12, dict.fromkeys(TAUGHT, 0.30), "assumed"),
+    Machine("one H200", "NVIDIA H200", 989e12, dict.fromkeys(TAUGHT, 0.40), "assumed"),
+    Machine("8 x H200", "NVIDIA H200", 989e12, dict.fromkeys(TAUGHT, 0.40), "assumed", devices=8),
+)
+
+
+def machines(results: str | Path = RESULTS) -> list[Machine]:
+    """The machines of the table of hours: GPUs as ``benchmarks/gpu.py`` measured them, else as assumed.
+
+    Args:
+        results: the folder of the benchmarks' results.
+    """
+    measured = {machine.gpu: machine for machine in measured_machines(results)}
+    known = [_as_measured(machine, measured.get(machine.gpu)) for machine in ASSUMED]
+    return known + [machine for gpu, machine in measured.items() if gpu not in {one.gpu for one in ASSUMED}]
+
+
+def _as_measured(assumed: Machine, measured: Machine | None) -> Machine:
+    if measured is None:
+        return assumed
+    source = "measured" if assumed.devices == 1 else "measured on one"
+    return replace(assumed, peak=measured.peak, shares=measured.shares, source=source)
+
+
+def measured_machines(results: str | Path = RESULTS) -> Iterator[Machine]:
+    """One GPU for each file ``gpu-NAME.json`` with both stages in it, at the engine's fastest variant."""
+    for file in sorted(resolve(results).glob("gpu-*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        training = found["parts"].get("training", {})
+        best = {stage: _fastest(training.get(stage, {})) for stage in TAUGHT}
+        if all(best.values()) and file.name != "gpu-tiny.json":
+            peak = max(training["peak_operations_per_second"].values())
+            shares = {stage: rate / peak for stage, rate in best.items()}
+            yield Machine(f"one {found['hardware']}", found["hardware"], peak, shares, "measured")
+
+
+def _fastest(variants: dict) -> float:
+    """Operations per second of this engine's fastest variant of a stage; 0 if none was measured."""
+    engine = [found for name, found in variants.items() if name.startswith("engine")]
+    return max((found.get("operations_per_second", 0.0) for found in engine), default=0.0)
+
+
+def hours_table(machines: Sequence[Machine]) -> str:
+    """Hours of both published stages on each machine, as a table in Markdown."""
+    lines = [
+        "| | share of the peak | assistant, hours | student, hours | both, GPU-hours |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for machine in machines:
+        hours = [machine.hours(stage) for stage in TAUGHT]
+        shares = " and ".join(dict.fromkeys(f"{share:.0%}" for share in machine.shares.values()))
+        row = (machine.name, f"{shares}, {machine.source}", *(f"{one:,.0f}" for one in hours))
+        lines.append(f"| {' | '.join(row)} | {sum(hours) * machine.devices:,.0f} |")
+    return "\n".join(lines)

@@ -4,14 +4,16 @@ Source: Yao et al., "MiniRBT" (arXiv:2304.00717), train.py and utils.py of the o
 Yang et al., "TextBrewer" (ACL 2020 demo).
 """
 
+from __future__ import annotations
+
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from datasets import Dataset
 from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
@@ -26,6 +28,9 @@ from .loop import Losses, Watch, train
 from .machine import DTYPES, World, autocast, join_world
 from .matches import check_matches, hidden_matches
 from .runs import identity, open_run, run_folder
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 with warnings.catch_warnings():  # TextBrewer compares strings with `is`
     warnings.simplefilter("ignore", SyntaxWarning)
@@ -257,7 +262,7 @@ def distill(
         output: folder of the result; None: ``runs/<scale>/<stage>``.
         progress: show progress bars.
         watch: called with all rows of metrics at every evaluation, or once for a run that is loaded
-            (``insight.LiveCurves``).
+            (``insight.LiveLosses``).
 
     Returns:
         The student (eval mode), its folder, and one row of losses per step.

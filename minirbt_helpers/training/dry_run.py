@@ -1,11 +1,13 @@
 """A dry run: all that a distillation needs, checked and measured before anything long starts (notebook 08)."""
 
+from __future__ import annotations
+
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from datasets import Dataset
 from torch import Tensor
 from transformers import BertForMaskedLM
 
@@ -19,6 +21,9 @@ from .loop import Steps, check_batch_size, shared_batches
 from .machine import free_memory, keep_freed_memory, timed
 from .optimizers import is_for_muon
 from .runs import identity, run_folder
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 GIB = 2**30
 MOST_STEPS = 20  # timed at a time

@@ -8,16 +8,18 @@ Sources: Gong et al., "Efficient Training of BERT by Progressively Stacking" (IC
 "Cramming" (2022), for short blocks, no dropout and a budget in time.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from datasets import Dataset
 from torch import nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
@@ -33,7 +35,10 @@ from .machine import World, join_world, timed
 from .pretraining import FillIn, pretrain
 from .runs import run_folder
 
-Texts = Callable[[int], tuple[Dataset, Dataset]]  # from a length to blocks of that length, and held-out ones
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Texts = Callable[[int], tuple["Dataset", "Dataset"]]  # from a length to blocks of that length, and held-out ones
 WARM_UP, TIMED = 3, 8  # steps before a measurement of the speed, and in it
 COUNTED_BLOCKS = 200_000  # blocks that the first embeddings are counted on
 

@@ -145,6 +145,8 @@ def shared_batches(recipe: Recipe, batches: Batches, world: World, done: int) ->
         batch_size=None,
         sampler=numbers,
         num_workers=recipe.workers,
+        # A step begins when all its micro-batches are there, so those of the next are made while it lasts.
+        prefetch_factor=max(2, -(-share // recipe.workers)) if recipe.workers else None,
         pin_memory=world.device.type == "cuda",
         generator=torch.Generator(),  # its own, so that it takes nothing from torch's random state
     )
@@ -191,7 +193,7 @@ class Steps:
         parts = len(batches) * self.world.size
         everywhere = masked
         if self.world.size > 1:
-            everywhere = self.world.sum(torch.tensor(float(masked), device=self.world.device))
+            everywhere = self.world.sum(torch.full((), float(masked), device=self.world.device))  # no copy, no wait
         if not masked and not float(everywhere):
             raise CourseError(
                 f"no position is masked in the batch of step {step}",

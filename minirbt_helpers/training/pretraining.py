@@ -1,9 +1,11 @@
 """Plain masked-language-model training: the baseline of distillation (notebook 04)."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
-from datasets import Dataset
 from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
@@ -16,6 +18,9 @@ from .evaluation import MaskedPositions, held_out
 from .loop import Losses, Watch, train
 from .machine import autocast, join_world
 from .runs import identity, open_run, run_folder
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def pretrain(
@@ -40,7 +45,7 @@ def pretrain(
         output: folder of the result; None: ``runs/<scale>/pretrained``.
         title: of the progress bar.
         progress: show progress bars.
-        watch: called with all rows of metrics at every evaluation (``insight.LiveCurves``).
+        watch: called with all rows of metrics at every evaluation (``insight.LiveLosses``).
 
     Returns:
         The model (eval mode), its folder, and one row of losses per step; resumes as

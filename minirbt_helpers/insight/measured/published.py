@@ -1,9 +1,10 @@
-"""The published scores of the family (README of iflytek/MiniRBT, 2022), as data (notebook 07)."""
+"""The published scores of the family, from the README of iflytek/MiniRBT, 2022 (notebook 07)."""
 
+TEACHER = "RoBERTa-wwm-ext"  # what the published numbers are relative to
 TASKS = ("cmrc2018", "drcd", "ocnli", "lcqmc", "bq", "tnews", "chnsenticorp")
 
 # Dev rows, per cent: accuracy, or F1 and EM for questions; the best of 2, 3, 5 and 10 epochs, mean of three seeds.
-SCORES: dict[str, dict[str, tuple[float, ...]]] = {
+PUBLISHED_SCORES: dict[str, dict[str, tuple[float, ...]]] = {
     name: dict(zip(TASKS, scores, strict=True))
     for name, scores in {
         "RoBERTa-wwm-ext": ((87.3, 68.0), (94.4, 89.4), (76.58,), (89.07,), (85.76,), (57.66,), (94.89,)),
@@ -16,10 +17,26 @@ SCORES: dict[str, dict[str, tuple[float, ...]]] = {
 }
 
 # MiniRBT-H256 after 30,000 steps, taught in two stages and in one; not to be compared with the table above.
-STAGES: dict[str, dict[str, tuple[float, ...]]] = {
+PUBLISHED_STAGES: dict[str, dict[str, tuple[float, ...]]] = {
     name: dict(zip(("cmrc2018", "ocnli", "lcqmc", "bq", "tnews"), scores, strict=True))
     for name, scores in {
         "two-stage": ((77.97, 54.6), (69.11,), (86.58,), (83.74,), (54.12,)),
         "one-stage": ((77.57, 54.27), (68.32,), (86.39,), (83.55,), (53.94,)),
     }.items()
 }
+
+
+def published_scores() -> dict[str, dict[str, list[float]]]:
+    """The published scores (accuracy, or F1), from 0 to 1, by task and model."""
+    tasks = next(iter(PUBLISHED_SCORES.values()))
+    return {task: {name: [scores[task][0] / 100] for name, scores in PUBLISHED_SCORES.items()} for task in tasks}
+
+
+def published_table(relative: bool = False) -> list[dict[str, str]]:
+    """The published scores as the README prints them; ``relative``: in per cent of RoBERTa's."""
+
+    def cell(name: str, task: str) -> str:
+        pairs = zip(PUBLISHED_SCORES[name][task], PUBLISHED_SCORES[TEACHER][task], strict=True)
+        return "/".join(f"{100 * score / whole:.1f}%" if relative else f"{score:g}" for score, whole in pairs)
+
+    return [{"model": name, **{task: cell(name, task) for task in PUBLISHED_SCORES[name]}} for name in PUBLISHED_SCORES]

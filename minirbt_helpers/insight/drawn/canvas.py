@@ -1,7 +1,7 @@
-"""Drawings: laid out once, drawn by matplotlib or written as SVG that needs nothing from outside (notebook 06).
+"""Drawings: laid out once, shown as SVG and PNG, drawn by matplotlib; nothing is needed from outside.
 
 A drawing is a list of shapes in CSS pixels, from the top left. Colours are names of
-:data:`~minirbt_helpers.insight.figures.THEMES`, so that one drawing suits light and dark pages. Text in the
+:data:`~minirbt_helpers.insight.drawn.theme.THEMES`, so that one drawing suits light and dark pages. Text in the
 SVG is made of the font's outlines, each character once: it looks the same where no Chinese font is installed.
 """
 
@@ -15,19 +15,22 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import HTML
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ft2font import LoadFlags
 from matplotlib.patches import Circle, FancyBboxPatch
 from PIL import Image
 
-from ..errors import CourseError
-from ..workspace import atomic_file
-from .figures import THEMES, chinese_face, chinese_font
+from ...errors import CourseError
+from ...workspace import atomic_file
+from .theme import THEMES, chinese_face, chinese_font, role_of
 
 EM = 1000  # units of a glyph's outline
 BASELINE = 0.36  # of the text size: how far the baseline lies below the middle of a character
-
+NOTE = 16  # height of a line of notes
+SMALL = 11  # size of the smallest text
+COLOURS = 128  # of the PNG beside a drawing
 Colour = Callable[[str], str]  # a theme's name of a colour, to what SVG calls it
 
 
@@ -116,14 +119,16 @@ class Drawing:
 
     Attributes:
         width, height: in CSS pixels (96 to an inch).
-        title: what a screen reader says.
+        title: of the page that :meth:`html` writes.
         shapes: drawn in this order.
+        alt: what a screen reader says, the numbers that matter among it; empty: the title.
     """
 
     width: float
     height: float
     title: str
     shapes: list[Shape] = field(default_factory=list)
+    alt: str = ""
 
     def __repr__(self) -> str:
         return f"<Drawing {self.title!r}, {self.width:.0f} x {self.height:.0f}>"
@@ -188,6 +193,19 @@ class Drawing:
             plt.close(figure)
         return file
 
+    def png(self) -> bytes:
+        """The drawing as a small PNG: one pixel to a CSS pixel, few colours."""
+        figure, target = self.figure(), io.BytesIO()
+        figure.savefig(target, dpi=96)
+        plt.close(figure)
+        pixels, small = Image.open(target).convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE), io.BytesIO()
+        pixels.save(small, "PNG", optimize=True)
+        return small.getvalue()
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict]]:
+        """HTML where SVG is shown, a PNG where it is not, as in GitHub's viewer of notebooks."""
+        return mime_bundle(self._repr_html_(), self)
+
     def _repr_html_(self) -> str:
         names = sorted({"text", *(name for shape in self.shapes for name in _colours(shape))})
         style = _style(names)
@@ -201,9 +219,27 @@ class Drawing:
         body = "".join(WRITERS[type(shape)](shape, colour) for shape in self.shapes)
         size = f'width="{self.width:g}" height="{self.height:g}" viewBox="0 0 {self.width:g} {self.height:g}"'
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(self.title)}">'
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(self.alt or self.title)}">'
             f"<defs>{symbols}</defs>{paper}{body}</svg>"
         )
+
+
+class TextPicture(HTML):
+    """Text that flows and can be copied, as HTML, and the same as a drawing, for a PNG, an SVG or slides."""
+
+    def __init__(self, data: str, drawing: Drawing):
+        super().__init__(data)
+        self.drawing = drawing
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict]]:
+        return mime_bundle(self.data, self.drawing)
+
+
+def mime_bundle(html: str, drawing: Drawing) -> tuple[dict[str, str], dict[str, dict]]:
+    """What a notebook keeps of a picture: HTML, a PNG for viewers that show no SVG and no styles, and its alt text."""
+    return {"text/html": html, "image/png": base64.b64encode(drawing.png()).decode()}, {
+        "image/png": {"alt": drawing.alt or drawing.title}
+    }
 
 
 def shelf(drawings: Iterable[Drawing], title: str, gap: float = 28) -> Drawing:
@@ -227,6 +263,32 @@ def stack(drawings: Iterable[Drawing], title: str, gap: float = 18) -> Drawing:
     for one in drawings:
         whole.place(one, 0, y)
         y += one.height + gap
+    return whole
+
+
+def titled(drawing: Drawing, title: str, name: str, size: float = 14) -> Drawing:
+    """A drawing under its title, in the colour of the model called ``name``."""
+    whole = Drawing(max(drawing.width, text_width(title, size)), drawing.height + size * 1.9, title)
+    whole.add(Text(0, size * 0.7, title, size, role_of(name) if role_of(name) != "other" else "text", "start"))
+    whole.place(drawing, 0, size * 1.9)
+    return whole
+
+
+def finished(drawing: Drawing, notes: Sequence[str], title: str, alt: str = "") -> Drawing:
+    """A drawing with a margin, and with what the reader should be told below.
+
+    Args:
+        drawing: what was laid out.
+        notes: a line each.
+        title: of the whole.
+        alt: what the picture shows, in words; title and notes go with it.
+    """
+    margin, width = 10, max([drawing.width, *(text_width(note, SMALL) for note in notes)])
+    whole = Drawing(width + 2 * margin, drawing.height + 2 * margin + NOTE * len(notes), title)
+    whole.alt = ". ".join(filter(None, (title, alt, *notes)))
+    whole.place(drawing, margin, margin)
+    for number, note in enumerate(notes):
+        whole.add(Text(margin, margin + drawing.height + (number + 0.6) * NOTE, note, SMALL, "faint", "start"))
     return whole
 
 

@@ -1,9 +1,10 @@
-"""How long models take on this machine, and which of their parts takes it (notebook 07)."""
+"""How long models take on this machine (latency), and which of their parts takes it (notebook 07)."""
 
+import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM
 
-from ..errors import CourseError
+from ...errors import CourseError
+from ...lines import read_lines
+from ...models import ARCHITECTURES
+from .published import TEACHER
 
 PARTS = ("embeddings", "attention", "FFN", "MLM head")
 WHOLE = "whole"
@@ -42,7 +46,7 @@ class Spread:
 
 
 @torch.inference_mode()
-def time_models(models: Mapping[str, BertForMaskedLM], batch: int, length: int, rounds: int = 5) -> Timings:
+def model_timings(models: Mapping[str, BertForMaskedLM], batch: int, length: int, rounds: int = 5) -> Timings:
     """Run models in turn, every one once in a round, after one text each that does not count.
 
     What disturbs the machine for a while disturbs all of them, and drops out of ratios within a round. On one
@@ -136,7 +140,7 @@ def _wait(device: torch.device) -> None:
 
 
 @torch.inference_mode()
-def time_calls(calls: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, list[float]]:
+def call_timings(calls: Mapping[str, Callable[[], object]], rounds: int = 5) -> dict[str, list[float]]:
     """The same for anything that can be called on a CPU, with the same clock: seconds of every round, by name."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
@@ -148,9 +152,14 @@ def time_calls(calls: Mapping[str, Callable[[], object]], rounds: int = 5) -> di
     return seconds
 
 
-def seconds_of(rounds: Rounds, head: bool = False) -> list[float]:
+def round_seconds(rounds: Rounds, head: bool = False) -> list[float]:
     """Seconds of every round: the encoder alone, as a fine-tuned model runs it, or with the MLM head."""
     return [whole - (0 if head else last) for whole, last in zip(rounds[WHOLE], rounds["MLM head"], strict=True)]
+
+
+def median_milliseconds(timings: Timings) -> dict[str, float]:
+    """The median time of each encoder, in milliseconds."""
+    return {name: 1000 * statistics.median(round_seconds(rounds)) for name, rounds in timings.items()}
 
 
 def speed_ups(timings: Timings, reference: str, head: bool = False) -> dict[str, Spread]:
@@ -161,9 +170,9 @@ def speed_ups(timings: Timings, reference: str, head: bool = False) -> dict[str,
     """
     if reference not in timings:
         raise CourseError(f"{reference!r} was not timed", fix=f"one of {', '.join(timings)}")
-    base = seconds_of(timings[reference], head)
+    base = round_seconds(timings[reference], head)
     return {
-        name: Spread.of([slow / fast for slow, fast in zip(base, seconds_of(rounds, head), strict=True)])
+        name: Spread.of([slow / fast for slow, fast in zip(base, round_seconds(rounds, head), strict=True)])
         for name, rounds in timings.items()
     }
 
@@ -192,8 +201,8 @@ def product_rate(
 
 
 @torch.inference_mode()
-def time_kinds(model: BertForMaskedLM, batch: int, length: int, rounds: int = 5) -> dict[str, float]:
-    """The median seconds of an encoder by kind of work; the clock is that of :func:`time_models`.
+def kind_seconds(model: BertForMaskedLM, batch: int, length: int, rounds: int = 5) -> dict[str, float]:
+    """The median seconds of an encoder by kind of work; the clock is that of :func:`model_timings`.
 
     Returns:
         ``"matrix products"`` (the linear layers), ``"attention"`` (scores, softmax and mixing), ``"element by
@@ -239,3 +248,73 @@ def hardware(device: torch.device | str = "cpu") -> str:
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
     extras = [flag for flag in ("avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8") if flag in flags]
     return " ".join([next(named, platform.processor() or platform.machine()), *extras])
+
+
+# --- what benchmarks/speed.py left ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SpeedCase:
+    """One case of benchmarks/speed.py, all its rounds together.
+
+    Attributes:
+        precision: ``"fp32"`` or ``"bf16"``.
+        batch, length: texts at a time, tokens per text.
+        threads: of the CPU.
+        hardware: what computed.
+        timings: seconds of every round, by model and part.
+    """
+
+    precision: str
+    batch: int
+    length: int
+    threads: int
+    hardware: str
+    timings: Timings
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds were measured."""
+        return len(next(iter(self.timings.values()))["whole"])
+
+    @property
+    def family(self) -> Timings:
+        """The timings of the family, in its order."""
+        return {name: self.timings[name] for name in ARCHITECTURES}
+
+
+def benchmark_rows(file: str | Path, kind: str) -> list[dict]:
+    """The lines of one kind that benchmarks/speed.py left; none without a file."""
+    if not Path(file).exists():
+        return []
+    return [row for row in map(json.loads, read_lines(file)) if row["kind"] == kind]
+
+
+def speed_cases(file: str | Path) -> list[SpeedCase]:
+    """The cases that were measured, in the order of number format, batch and length."""
+    cases: dict[tuple, dict[str, dict[str, list[float]]]] = {}
+    for row in benchmark_rows(file, "speed"):
+        key = (row["precision"], row["batch"], row["length"], row["threads"], row["hardware"])
+        timings = cases.setdefault(key, {})
+        for name, parts in row["seconds"].items():
+            for part, seconds in parts.items():
+                timings.setdefault(name, {}).setdefault(part, []).extend(seconds)
+    order = sorted(cases, key=lambda key: (key[0] != "fp32", *key[1:3]))
+    return [SpeedCase(*key, timings=cases[key]) for key in order]
+
+
+def speed_table(cases: Iterable[SpeedCase], head: bool = False) -> list[dict[str, str]]:
+    """Speed-ups over the 12-layer model, median and quartiles, a row per case; published ones first.
+
+    Args:
+        cases: what :func:`speed_cases` gives.
+        head: with the MLM head, or the encoder alone.
+    """
+    blank = {"case": "published", "rounds": "", "12 layers take": ""}
+    rows = [blank | {name: f"{one.speed_up:g}" for name, one in ARCHITECTURES.items() if name != TEACHER}]
+    for case in cases:
+        ups = speed_ups(case.family, TEACHER, head)
+        row = {"case": f"{case.precision}, {case.batch} × {case.length}", "rounds": str(case.rounds)}
+        row["12 layers take"] = f"{statistics.median(round_seconds(case.timings[TEACHER], head)):.3g} s"
+        rows.append(row | {name: str(ups[name]) for name in ups if name != TEACHER})
+    return rows

@@ -1,24 +1,29 @@
-"""Controls over the pictures, in a live notebook only."""
+"""Controls over the pictures, in a live notebook only; headless runs show the pictures alone."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+from IPython.display import HTML, display
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
 from ..text import Segmenter
 from ..workspace import headless
-from .drawing import Drawing
-from .plots import Unit, head_picture, heads_picture, layer_picture, pair_picture
-from .reading import Reading, Sentence, check_tokenizers, parse, read
-from .similarity import Match, head_distances, match_heads
+from .drawn.attention import draw_all_heads, draw_head, draw_head_pair, draw_layer
+from .drawn.canvas import Drawing, TextPicture
+from .drawn.losses import draw_losses
+from .measured.attention import Match, Unit, head_distances, head_matches
+from .measured.losses import Rows
+from .measured.reading import Reading, Sentence, check_tokenizers
 
 VIEWS = ("side by side", "one head", "one layer", "all heads")
 ROWS: Sequence[Sequence[str]] = (("view", "model", "unit"), ("layer", "head"))  # of controls, below the sentence
 
 
-def interactive(draw: Callable[..., object], **controls: object) -> None:
-    """Show ``draw`` behind ipywidgets controls; do nothing when the notebook runs headless.
+def explore(draw: Callable[..., object], **controls: object) -> None:
+    """Show what ``draw`` draws behind ipywidgets controls; do nothing when the notebook runs headless.
 
     Args:
         draw: makes the picture anew from the controls' values.
@@ -28,13 +33,18 @@ def interactive(draw: Callable[..., object], **controls: object) -> None:
         return
     from ipywidgets import interact
 
-    interact(draw, **controls)
+    @wraps(draw)
+    def shown(**values: object) -> object:
+        picture = draw(**values)
+        return HTML(picture._repr_html_()) if isinstance(picture, Drawing | TextPicture) else picture  # no PNG: faster
+
+    interact(shown, **controls)
 
 
-class Explorer:
+class AttentionExplorer:
     """Attention of several models on any sentence, behind a sentence box and a few choices (notebook 06).
 
-    Every choice works without a widget, too: ``explorer.picture(view="one head", layer=3, head=6)``.
+    Every choice works without a widget, too: ``explorer.draw(view="one head", layer=3, head=6)``.
 
     Args:
         models: by name; the first is the teacher, all others can be put beside it.
@@ -68,17 +78,17 @@ class Explorer:
         """What a model makes of a sentence (None: the one to begin with); kept until another sentence comes."""
         text = self.sentence if sentence is None else sentence
         if self._parsed is None or self._parsed.text != text:
-            self._parsed, self._read, self._matched = parse(text, self.tokenizer, self.segmenter), {}, {}
+            self._parsed, self._read, self._matched = Sentence.of(text, self.tokenizer, self.segmenter), {}, {}
         if name not in self._read:
-            self._read[name] = read(self.models[name], self._parsed, name)
+            self._read[name] = Reading.of(self.models[name], self._parsed, name)
         return self._read[name]
 
     def _matches(self, teacher: Reading, student: Reading) -> list[Match]:
         if student.name not in self._matched:
-            self._matched[student.name] = match_heads(head_distances([teacher], [student]))
+            self._matched[student.name] = head_matches(head_distances([teacher], [student]))
         return self._matched[student.name]
 
-    def picture(
+    def draw(
         self,
         sentence: str | None = None,
         view: str = VIEWS[0],
@@ -102,25 +112,23 @@ class Explorer:
         reading = self.reading(model or self.students[0], sentence)
         if view == "side by side":
             teacher = self.reading(next(iter(self.models)), sentence)
-            return pair_picture(teacher, reading, layer, head, unit, self._matches(teacher, reading))
+            return draw_head_pair(teacher, reading, layer, head, unit, self._matches(teacher, reading))
         if view == "one head":
-            return head_picture(reading, layer, head, unit)
+            return draw_head(reading, layer, head, unit)
         if view == "one layer":
-            return layer_picture(reading, layer, unit)
+            return draw_layer(reading, layer, unit)
         if view == "all heads":
-            return heads_picture(reading, unit)
+            return draw_all_heads(reading, unit)
         raise CourseError(f"unknown view {view!r}", fix=f"one of {', '.join(map(repr, VIEWS))}")
 
     def show(self, **start: object) -> None:
         """Show the controls and the picture; do nothing when the notebook runs headless.
 
         Args:
-            start: where the controls begin, by the names of :meth:`picture`.
+            start: where the controls begin, by the names of :meth:`draw`.
         """
         if headless():
             return
-        from IPython.display import display
-
         display(self.controls(**start))
 
     def controls(self, **start: object):
@@ -156,8 +164,32 @@ class Explorer:
                 shape = self.reading(values["model"], values["sentence"]).attention.shape
                 widgets["layer"].max, widgets["head"].max = shape[:2]
                 values |= {name: widgets[name].value for name in ("layer", "head")}  # they may have been cut back
-                screen.value = self.picture(**values)._repr_html_()
+                screen.value = self.draw(**values)._repr_html_()
             except CourseError as problem:
                 screen.value = f'<p style="color:#D55E00">{problem}</p>'
 
         return update
+
+
+class LiveLosses:
+    """Curves that grow while a run trains, below the cell that started it (notebook 04).
+
+    Hand it to :func:`~minirbt_helpers.training.distill` as ``watch``: it redraws one picture at every
+    evaluation. Headless it draws nothing; the finished curves are a matter of :func:`draw_losses`.
+
+    Args:
+        name: of the run; begins with a key of the palette to take its colour.
+    """
+
+    def __init__(self, name: str):
+        self.name, self._shown = name, None
+
+    def __call__(self, rows: Rows) -> None:
+        if headless():
+            return
+        figure = draw_losses({self.name: rows})
+        plt.close(figure)  # or the notebook would show it once more
+        if self._shown is None:
+            self._shown = display(figure, display_id=True)
+        else:
+            self._shown.update(figure)

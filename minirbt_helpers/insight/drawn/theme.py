@@ -1,4 +1,4 @@
-"""Fonts and colours of every picture in the course."""
+"""Fonts and colours of every picture in the course, and which model has which colour."""
 
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,32 @@ THEMES = {
     }
     | {"teacher ink": "#BCE4FF", "assistant ink": "#FFE3A8", "student ink": "#FFD0AD", "one-stage ink": "#B0F5DE"},
 }
+
+# The family's members, left to right as in its picture, and what they are in the course.
+FAMILY = {
+    "RBT4-H312": "one-stage",
+    "RBT3": "other",
+    "RoBERTa-wwm-ext": "teacher",
+    "RBT6": "assistant",
+    "MiniRBT-H288": "student",
+    "MiniRBT-H256": "student",
+}
+
+
+def role_of(name: str) -> str:
+    """The palette's key for a model: of the family, or by how its name begins (``"student, live"``); else other."""
+    return FAMILY.get(name) or next((role for role in PALETTE if name.startswith(role)), "other")
+
+
+def colour_of(name: str) -> str:
+    """The palette's colour for a model, see :func:`role_of`."""
+    return PALETTE[role_of(name)]
+
+
+def ink_of(name: str) -> str:
+    """What a drawing calls the colour that shades a model's attention."""
+    ink = f"{role_of(name)} ink"
+    return ink if ink in THEMES["light"] else "ink"
 
 
 def prepare_figures() -> None:

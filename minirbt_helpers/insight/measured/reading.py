@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
-from ..errors import CourseError
-from ..models import load_model, load_tokenizer
-from ..text import Segmenter, word_spans
-from ..workspace import resolve
+from ...errors import CourseError
+from ...models import load_model, load_tokenizer
+from ...text import Segmenter, word_spans
+from ...workspace import resolve
 
 LONGEST = 512  # tokens, [CLS] and [SEP] among them
 SENTENCE_ENDS = "。！？；!?;"
@@ -37,6 +37,41 @@ class Sentence:
     words: tuple[tuple[int, ...], ...]
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        tokenizer: PreTrainedTokenizerBase,
+        segmenter: Segmenter | None = None,
+        longest: int = LONGEST,
+    ) -> "Sentence":
+        """Cut a text into tokens and words.
+
+        Args:
+            text: one sentence; it may hold ``[MASK]``, each a word of its own.
+            tokenizer: a fast BERT tokenizer.
+            segmenter: finds the words; None: each token is a word.
+            longest: tokens that fit; what lies beyond is cut, and a note says so.
+
+        Raises:
+            CourseError: nothing but whitespace.
+        """
+        encoded = tokenizer(text, return_offsets_mapping=True, verbose=False)
+        ids, spans = encoded["input_ids"], encoded["offset_mapping"]
+        if len(ids) == 2:
+            raise CourseError(f"an empty sentence ({text!r})", fix="write at least one character")
+        notes = []
+        if len(ids) > longest:
+            notes.append(f"cut: the sentence has {len(ids)} tokens, the first {longest - 1} and [SEP] are read")
+            ids, spans = [*ids[: longest - 1], ids[-1]], [*spans[: longest - 1], spans[-1]]
+        inner = [text[start:end] for start, end in spans[1:-1]]
+        unknown = [label for label, number in zip(inner, ids[1:-1], strict=True) if number == tokenizer.unk_token_id]
+        if unknown:
+            notes.append(f"not in the vocabulary, read as {tokenizer.unk_token}: {' '.join(dict.fromkeys(unknown))}")
+        labels = (tokenizer.cls_token, *inner, tokenizer.sep_token)
+        words = _words(text, spans[1:-1], _segment(text, tokenizer.mask_token, segmenter))
+        return cls(text, tuple(ids), labels, ((0,), *words, (len(ids) - 1,)), tuple(notes))
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -56,36 +91,10 @@ class Reading:
     hidden: Tensor
     notes: tuple[str, ...] = ()
 
-
-def parse(
-    text: str, tokenizer: PreTrainedTokenizerBase, segmenter: Segmenter | None = None, longest: int = LONGEST
-) -> Sentence:
-    """Cut a text into tokens and words.
-
-    Args:
-        text: one sentence; it may hold ``[MASK]``, each a word of its own.
-        tokenizer: a fast BERT tokenizer.
-        segmenter: finds the words; None: each token is a word.
-        longest: tokens that fit; what lies beyond is cut, and a note says so.
-
-    Raises:
-        CourseError: nothing but whitespace.
-    """
-    encoded = tokenizer(text, return_offsets_mapping=True, verbose=False)
-    ids, spans = encoded["input_ids"], encoded["offset_mapping"]
-    if len(ids) == 2:
-        raise CourseError(f"an empty sentence ({text!r})", fix="write at least one character")
-    notes = []
-    if len(ids) > longest:
-        notes.append(f"cut: the sentence has {len(ids)} tokens, the first {longest - 1} and [SEP] are read")
-        ids, spans = [*ids[: longest - 1], ids[-1]], [*spans[: longest - 1], spans[-1]]
-    inner = [text[start:end] for start, end in spans[1:-1]]
-    unknown = [label for label, number in zip(inner, ids[1:-1], strict=True) if number == tokenizer.unk_token_id]
-    if unknown:
-        notes.append(f"not in the vocabulary, read as {tokenizer.unk_token}: {' '.join(dict.fromkeys(unknown))}")
-    labels = (tokenizer.cls_token, *inner, tokenizer.sep_token)
-    words = _words(text, spans[1:-1], _segment(text, tokenizer.mask_token, segmenter))
-    return Sentence(text, tuple(ids), labels, ((0,), *words, (len(ids) - 1,)), tuple(notes))
+    @classmethod
+    def of(cls, model: BertForMaskedLM | str | Path, sentence: Sentence, name: str = "model") -> "Reading":
+        """What a model does with one sentence; see :func:`readings`."""
+        return readings(model, [sentence], name)[0]
 
 
 def sentences(
@@ -93,17 +102,12 @@ def sentences(
 ) -> list[Sentence]:
     """The sentences of some paragraphs, each cut at its end marks; those shorter or longer (in tokens) are left out."""
     parts = [part for line in lines for part in re.findall(rf"[^{SENTENCE_ENDS}]+[{SENTENCE_ENDS}]+", line)]
-    parsed = (parse(part, tokenizer, segmenter) for part in parts)
+    parsed = (Sentence.of(part, tokenizer, segmenter) for part in parts)
     return [sentence for sentence in parsed if fewest <= len(sentence.ids) <= most]
 
 
-def read(model: BertForMaskedLM | str | Path, sentence: Sentence, name: str = "model") -> Reading:
-    """Let a model read a sentence; see :func:`read_all`."""
-    return read_all(model, [sentence], name)[0]
-
-
 @torch.no_grad()
-def read_all(
+def readings(
     model: BertForMaskedLM | str | Path, sentences: Sequence[Sentence], name: str = "model", batch: int = 32
 ) -> list[Reading]:
     """Let a model read sentences, padded to batches; the padding is gone from what comes back.
@@ -111,7 +115,7 @@ def read_all(
     Args:
         model: the model, or its folder or hub id. One that computes attention in a way that hands none out
             (SDPA) is switched to eager attention for the reading, and a note says so.
-        sentences: from :func:`parse`, with the model's own tokenizer.
+        sentences: from :meth:`Sentence.of`, with the model's own tokenizer.
         name: of the model.
         batch: sentences at once.
 
@@ -120,7 +124,7 @@ def read_all(
     """
     model = load_model(model, attn_implementation="eager") if isinstance(model, str | Path) else model
     _check_fit(model, sentences, name)
-    readings: list[Reading] = []
+    found: list[Reading] = []
     with eager_attention(model) as switched:
         notes = (f"read with eager attention, as {switched} hands no attention out",) if switched else ()
         for start in range(0, len(sentences), batch):
@@ -131,8 +135,8 @@ def read_all(
             for row, sentence in enumerate(chunk):
                 size = len(sentence.ids)
                 shares, states = attention[row, :, :, :size, :size], hidden[row, :, :size]
-                readings.append(Reading(name, sentence, shares.clone(), states.clone(), notes))
-    return readings
+                found.append(Reading(name, sentence, shares.clone(), states.clone(), notes))
+    return found
 
 
 @contextmanager
@@ -179,48 +183,6 @@ def _tokenizer_beside(folder: str | Path) -> PreTrainedTokenizerBase | None:
     return load_tokenizer(folder) if there else None
 
 
-def word_shares(attention: Tensor, words: Sequence[Sequence[int]]) -> Tensor:
-    """Attention between words: the mean over a word's queries of the sum over a word's keys.
-
-    Args:
-        attention: [..., tokens, tokens].
-        words: positions of each word's tokens.
-
-    Returns:
-        [..., words, words]; the rows still add up to 1.
-    """
-    belongs = torch.zeros(attention.shape[-1], len(words), dtype=attention.dtype)  # [tokens, words]
-    for number, places in enumerate(words):
-        belongs[list(places), number] = 1
-    return (belongs / belongs.sum(0)).T @ attention @ belongs
-
-
-def guesses_by_layer(
-    model: BertForMaskedLM, reading: Reading, tokenizer: PreTrainedTokenizerBase, top: int = 4
-) -> list[list[tuple[str, float]]]:
-    """What the MLM head would write into the first ``[MASK]`` if it sat on each hidden state in turn.
-
-    The head was trained on the last state alone ("logit lens"): what it makes of the others shows how far
-    along they are, not what the model believes there.
-
-    Returns:
-        For each state, from the embeddings' output on, ``top`` pairs (token, probability), best first.
-
-    Raises:
-        CourseError: no ``[MASK]`` in the sentence.
-    """
-    if tokenizer.mask_token_id not in reading.sentence.ids:
-        raise CourseError(f"no {tokenizer.mask_token} in {reading.sentence.text!r}", fix="hide a character with it")
-    place = reading.sentence.ids.index(tokenizer.mask_token_id)
-    with torch.no_grad():
-        states = reading.hidden[:, place].to(model.device)  # [layers + 1, width]
-        best = model.cls(states).float().softmax(-1).topk(top)
-    return [
-        list(zip(tokenizer.convert_ids_to_tokens(ids), shares, strict=True))
-        for ids, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]
-
-
 def _check_fit(model: BertForMaskedLM, sentences: Sequence[Sentence], name: str) -> None:
     for sentence in sentences:
         if max(sentence.ids) >= model.config.vocab_size:
@@ -229,7 +191,7 @@ def _check_fit(model: BertForMaskedLM, sentences: Sequence[Sentence], name: str)
         if len(sentence.ids) > model.config.max_position_embeddings:
             raise CourseError(
                 f"{name} has {model.config.max_position_embeddings} positions, the sentence {len(sentence.ids)} tokens",
-                fix="parse(..., longest=…) cuts it",
+                fix="Sentence.of(..., longest=…) cuts it",
             )
 
 

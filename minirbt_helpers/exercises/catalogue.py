@@ -1,0 +1,52 @@
+"""All exercises and questions of the course, notebook by notebook, and how one is found."""
+
+from difflib import get_close_matches
+
+from ..errors import CourseError
+from . import (
+    of_00_tour,
+    of_01_whole_word_masking,
+    of_02_ltp_references,
+    of_03_teacher_assistant,
+    of_04_two_stage_distillation,
+    of_05_finetuning,
+    of_raising_a_teacher,
+)
+from .exercise import Exercise, Question, Shelf
+
+SHELVES: tuple[Shelf, ...] = (
+    of_00_tour.shelf,
+    of_01_whole_word_masking.shelf,
+    of_02_ltp_references.shelf,
+    of_03_teacher_assistant.shelf,
+    of_raising_a_teacher.shelf,
+    of_04_two_stage_distillation.shelf,
+    of_05_finetuning.shelf,
+)
+EXERCISES: dict[str, Exercise] = {one.name: one for shelf in SHELVES for one in shelf.exercises}
+QUESTIONS: dict[str, Question] = {one.name: one for shelf in SHELVES for one in shelf.questions}
+
+
+def find(name: str) -> Exercise:
+    """The exercise of a name.
+
+    Raises:
+        CourseError: unknown, with the names that are nearest.
+    """
+    return _found(name, EXERCISES, "exercise")
+
+
+def find_question(name: str) -> Question:
+    """The quick question of a name.
+
+    Raises:
+        CourseError: unknown, with the names that are nearest.
+    """
+    return _found(name, QUESTIONS, "question")
+
+
+def _found(name: str, entries: dict, kind: str):
+    if name in entries:
+        return entries[name]
+    near = get_close_matches(str(name), entries, n=5, cutoff=0.3) or list(entries)
+    raise CourseError(f"no {kind} {name!r}", fix=f"perhaps {', '.join(near)}")

@@ -1,0 +1,88 @@
+"""The notebook cells of an exercise and of a question, made from the entry, so that the two cannot drift apart."""
+
+from html import escape
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from .catalogue import find, find_question
+from .exercise import Exercise, Question
+from .notes import STARS
+
+MARK = "minirbt"  # the key in a cell's metadata that says which entry the cell belongs to
+
+
+def exercise_cells(name: str) -> list[NotebookNode]:
+    """Statement, stub, check and folded solution of an exercise.
+
+    As it comes, the check cell says that nothing is returned yet, and raises nothing.
+
+    Raises:
+        CourseError: no such exercise.
+    """
+    one = find(name)
+    check = f'from minirbt_helpers.exercises import check\n\ncheck("{name}", {name})'
+    return [
+        _cell(new_markdown_cell(_statement(one)), name, "statement"),
+        _cell(new_code_cell(one.stub), name, "stub"),
+        _cell(new_code_cell(check), name, "check"),
+        _cell(new_markdown_cell(_folded(one)), name, "solution"),
+    ]
+
+
+def question_cells(name: str) -> list[NotebookNode]:
+    """The one cell of a quick question.
+
+    Raises:
+        CourseError: no such question.
+    """
+    question: Question = find_question(name)
+    code = f'from minirbt_helpers.exercises import quiz\n\nquiz("{question.name}")'
+    return [_cell(new_code_cell(code), name, "question")]
+
+
+def renew_cells(notebook: NotebookNode) -> NotebookNode:
+    """The notebook with the cells of all its exercises and questions made anew, each where its first cell stands.
+
+    A cell of an entry is known by its metadata; all others stay as they are. Outputs are kept where the source is
+    still the same.
+
+    Raises:
+        CourseError: a cell of an entry that does not exist.
+    """
+    renewed, seen = [], set()
+    old = {cell.id: cell for cell in notebook.cells if MARK in cell.metadata}
+    for cell in notebook.cells:
+        entry = cell.metadata.get(MARK)
+        if entry is None:
+            renewed.append(cell)
+        elif entry["entry"] not in seen:
+            seen.add(entry["entry"])
+            make = question_cells if entry["part"] == "question" else exercise_cells
+            fresh = make(entry["entry"])
+            same = [one.id in old and old[one.id].source == one.source for one in fresh]
+            renewed += [old[one.id] if kept else one for one, kept in zip(fresh, same, strict=True)]
+    return nbformat.from_dict({**notebook, "cells": renewed})
+
+
+def _cell(cell: NotebookNode, name: str, part: str) -> NotebookNode:
+    cell["id"] = f"{name}-{part}".replace("_", "-")
+    cell.metadata = nbformat.from_dict({"tags": [f"exercise-{part}"], MARK: {"entry": name, "part": part}})
+    return cell
+
+
+def _statement(one: Exercise) -> str:
+    head = f"**Exercise: {one.title}** {STARS[one.difficulty]} ({one.minutes} minutes) · *{one.use}*"
+    return f"{head}\n\n{one.statement}"
+
+
+def _folded(one: Exercise) -> str:
+    hints = "".join(
+        f"<details><summary>Hint {step}</summary>\n\n{hint}\n</details>\n" for step, hint in enumerate(one.hints, 1)
+    )
+    title = escape(f"Solution: {one.title}")
+    return (
+        f"{hints}<details><summary>{title}</summary>\n\n```python\n{one.solution}\n```\n\n"
+        f"Easy to get wrong: {one.remark}\n</details>"
+    )

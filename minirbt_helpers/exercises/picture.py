@@ -1,0 +1,100 @@
+"""The picture of what is done."""
+
+import io
+from html import escape
+
+import matplotlib.pyplot as plt
+
+from ..insight.drawing import Box, Dot, Drawing, Text, text_width
+from .catalogue import SHELVES
+from .exercise import Shelf
+from .records import Record, read_record
+
+ROW, SQUARE, GAP, SIZE = 26, 16, 6, 13  # pixels: height of a row, side of a mark, space behind it, size of the text
+
+
+class Progress:
+    """What is done, as a picture, with a table for those who do not see it.
+
+    Args:
+        record: what is done; None: read from the reader's workspace.
+    """
+
+    def __init__(self, record: Record | None = None):
+        self.record = read_record() if record is None else record
+
+    def counts(self, shelf: Shelf) -> tuple[int, int, int, int]:
+        """Exercises done and in all, questions right at the first answer and in all."""
+        solved = sum(one.name in self.record["exercises"] for one in shelf.exercises)
+        right = sum(self.record["questions"].get(one.name) is True for one in shelf.questions)
+        return solved, len(shelf.exercises), right, len(shelf.questions)
+
+    def lines(self) -> list[str]:
+        """A line per notebook."""
+        return [
+            f"{_label(shelf)}: {solved} of {exercises} exercises, {right} of {questions} questions"
+            for shelf in SHELVES
+            for solved, exercises, right, questions in [self.counts(shelf)]
+        ]
+
+    def drawing(self) -> Drawing:
+        """A row per notebook: a square for each exercise, a dot for each question, filled where done."""
+        left = max(text_width(_label(shelf), SIZE) for shelf in SHELVES) + 20
+        squares = max(len(shelf.exercises) for shelf in SHELVES)
+        dots = left + squares * (SQUARE + GAP) + 2 * GAP
+        width = dots + max(len(shelf.questions) for shelf in SHELVES) * (SQUARE + GAP)
+        solved, exercises, *_ = map(sum, zip(*map(self.counts, SHELVES), strict=True))
+        title = f"{solved} of {exercises} exercises done. " + "; ".join(self.lines())
+        picture = Drawing(max(width, dots + 80), ROW * (len(SHELVES) + 1), title)
+        picture.add(Text(left, ROW / 2, "exercises", SIZE - 2, "faint", "start"))
+        picture.add(Text(dots, ROW / 2, "questions", SIZE - 2, "faint", "start"))
+        for number, shelf in enumerate(SHELVES, 1):
+            self._add_row(picture, shelf, number * ROW, left, dots)
+        return picture
+
+    def _add_row(self, picture: Drawing, shelf: Shelf, top: float, left: float, dots: float) -> None:
+        middle = top + ROW / 2
+        picture.add(Text(0, middle, _label(shelf), SIZE, "text", "start"))
+        for place, exercise in enumerate(shelf.exercises):
+            done = exercise.name in self.record["exercises"]
+            tip = f"{exercise.name}: {exercise.title} ({'done' if done else 'open'})"
+            x, y = left + place * (SQUARE + GAP), middle - SQUARE / 2
+            fill = "one-stage" if done else ""
+            picture.add(Box(x, y, SQUARE, SQUARE, fill, "one-stage" if done else "faint", radius=3, tip=tip))
+        for place, question in enumerate(shelf.questions):
+            answered = self.record["questions"].get(question.name)
+            said = {None: "open", True: "right at the first answer", False: "answered"}[answered]
+            colour = {None: "line", True: "one-stage", False: "assistant"}[answered]
+            x = dots + place * (SQUARE + GAP) + SQUARE / 2
+            picture.add(Dot(x, middle, SQUARE / 2.6, colour, tip=f"{question.name}: {said}"))
+
+    def html(self) -> str:
+        """The picture, and below it a folded table that says the same in words."""
+        rows = ""
+        for shelf in SHELVES:
+            done = [one.name for one in shelf.exercises if one.name in self.record["exercises"]]
+            left = [one.name for one in shelf.exercises if one.name not in self.record["exercises"]]
+            cells = (_label(shelf), ", ".join(done) or "–", ", ".join(left) or "–")
+            rows += "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in cells) + "</tr>"
+        heads = "".join(f'<th style="text-align:left">{name}</th>' for name in ("notebook", "done", "still to do"))
+        table = f"<table><tr>{heads}</tr>{rows}</table>"
+        return f"{self.drawing()._repr_html_()}<details><summary>As a table</summary>{table}</details>"
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def _repr_png_(self) -> bytes:
+        figure, file = self.drawing().figure(), io.BytesIO()
+        try:
+            figure.savefig(file, format="png", dpi=144)
+        finally:
+            plt.close(figure)
+        return file.getvalue()
+
+
+def _label(shelf: Shelf) -> str:
+    number = shelf.notebook[:2]
+    return f"{number if number.isdigit() else '··'}  {shelf.title}"

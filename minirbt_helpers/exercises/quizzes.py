@@ -1,0 +1,114 @@
+"""Quick questions: to click in a live notebook, to unfold in a static page, to answer by typing anywhere."""
+
+from html import escape
+from string import ascii_lowercase
+
+from IPython.display import HTML, display
+
+from ..errors import CourseError
+from ..workspace import headless
+from .exercise import Question
+from .records import note_answer
+
+
+def is_right(question: Question, given: str | float) -> bool:
+    """Whether an answer is right: a choice by its letter or its text, or a number.
+
+    Raises:
+        CourseError: no such choice, or no number.
+    """
+    if question.choices:
+        return chosen(question, given) == question.answer
+    try:
+        number = float(str(given).replace(",", "").removesuffix("%"))
+    except ValueError as problem:
+        raise CourseError(f"{given!r} is no number", fix=f"quiz({question.name!r}, 12.5)") from problem
+    return abs(number - question.answer) <= question.tolerance * abs(question.answer)
+
+
+def chosen(question: Question, given: str | float) -> str:
+    """The choice that a letter or a text means.
+
+    Raises:
+        CourseError: no such choice.
+    """
+    letters = dict(zip(ascii_lowercase, question.choices, strict=False))
+    text = letters.get(str(given).strip().lower(), str(given))
+    if text not in question.choices:
+        raise CourseError(f"no choice {given!r}", fix=f"one of {', '.join(letters)}: quiz({question.name!r}, 'a')")
+    return text
+
+
+def reply(question: Question, given: str | float) -> str:
+    """Note the answer, and say whether it is right, and why.
+
+    Raises:
+        CourseError: as :func:`is_right`.
+    """
+    right = is_right(question, given)
+    try:
+        note_answer(question.name, right)
+        kept = ""
+    except CourseError as problem:
+        kept = f" (Not recorded: {problem.what}.)"
+    verdict = "Right." if right else "Not quite."
+    own = question.choices[chosen(question, given)] if question.choices else ""
+    after = question.reason if right or not question.choices else ""
+    return " ".join(part for part in (verdict, own, after) if part) + kept
+
+
+def ask(question: Question) -> None:
+    """Show a question: with a control in a live notebook, with folded replies otherwise."""
+    if headless():
+        display(HTML(static_html(question)))
+        return
+    control = _control(question)
+    bundle = control._repr_mimebundle_() | {"text/html": static_html(question)}
+    display(bundle, raw=True)
+
+
+def static_html(question: Question) -> str:
+    """A question for a page without a program: a click on a choice unfolds the reply to it."""
+    text = f'<p style="margin:.2em 0 .4em"><b>Quick question.</b> {escape(question.text)}</p>'
+    if not question.choices:
+        answer = f"{_number(question.answer)}. {question.reason}"
+        return f'<div style="margin:.5em 0">{text}{_fold("The answer", answer)}</div>'
+    folds = []
+    for letter, (choice, own) in zip(ascii_lowercase, question.choices.items(), strict=False):
+        right = choice == question.answer
+        said = f"Right. {own} {question.reason}" if right else f"Not quite. {own}"
+        folds.append(_fold(f"{letter}) {choice}", " ".join(said.split())))
+    return f'<div style="margin:.5em 0">{text}{"".join(folds)}</div>'
+
+
+def _fold(title: str, content: str) -> str:
+    body = f'<div style="margin:.1em 0 .4em 1.2em">{escape(content)}</div>'
+    return f'<details style="margin:.1em 0"><summary style="cursor:pointer">{escape(title)}</summary>{body}</details>'
+
+
+def _number(value: str | float) -> str:
+    return f"{value:,.10g}"
+
+
+def _control(question: Question):
+    """The ipywidgets of a question."""
+    import ipywidgets
+
+    title = ipywidgets.HTML(f"<b>Quick question.</b> {escape(question.text)}")
+    button, screen = ipywidgets.Button(description="Answer"), ipywidgets.HTML()
+    if question.choices:
+        options = [(f"{letter}) {one}", one) for letter, one in zip(ascii_lowercase, question.choices, strict=False)]
+        layout = ipywidgets.Layout(width="max-content")
+        entry = ipywidgets.RadioButtons(options=options, value=None, layout=layout)
+    else:
+        entry = ipywidgets.Text(placeholder="a number")
+
+    def answer(_button: object) -> None:
+        given = entry.value
+        try:
+            screen.value = escape(reply(question, given)) if given not in (None, "") else "Choose an answer first."
+        except CourseError as problem:
+            screen.value = escape(problem.what)
+
+    button.on_click(answer)
+    return ipywidgets.VBox([title, entry, button, screen])

@@ -1,0 +1,114 @@
+"""What models write into a gap, as tables (notebook 00), and layer by layer (notebook 06)."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from IPython.display import HTML
+
+from ..measured.guesses import Guesses, right_guesses
+from .canvas import Box, Drawing, Text, finished, shelf, text_width, titled
+from .tables import table, tint
+from .theme import colour_of, ink_of, role_of
+
+
+def draw_mask_guesses(text: str, answers: Mapping[str, Guesses], truth: str = "") -> HTML:
+    """The guesses of several models for one text as a table, a column per model and ``[MASK]`` (notebook 00).
+
+    Args:
+        text: the text with its ``[MASK]``s.
+        answers: per model's name, what :func:`mask_guesses` returns; a name that begins with a key of the palette
+            takes its colour.
+        truth: what a person would write, one character per ``[MASK]``; candidates that agree are ticked.
+    """
+    first = next(iter(answers.values()))
+    head, rows = "", [""] * len(first[0])
+    for name, places in answers.items():
+        colour = colour_of(name)
+        style = f"text-align:left;color:{colour};padding:.15em .6em"
+        head += f'<th colspan="{len(first)}" style="{style}">{escape(name)}</th>'
+        for place, candidates in enumerate(places):
+            for rank, (token, probability) in enumerate(candidates):
+                rows[rank] += _candidate(token, probability, colour, truth[place : place + 1])
+    return HTML(f'<div style="margin:.6em .6em .2em;font-size:1.25em">{_gap(text)}</div>' + table(head, rows))
+
+
+def _candidate(token: str, probability: float, colour: str, truth: str) -> str:
+    tick = " ✓" if truth and token == truth else ""
+    bar = f"linear-gradient(90deg,{tint(colour)} {probability:.1%},transparent {probability:.1%})"
+    weight = "bold" if tick else "normal"
+    share = f'<span style="float:right;opacity:.75;padding-left:1em">{probability:.1%}</span>'
+    style = f"background:{bar};width:8.5em;padding:.15em .6em;text-align:left;font-weight:{weight}"
+    return f'<td style="{style}">{escape(token)}{tick}{share}</td>'
+
+
+def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Sequence[Guesses]]) -> HTML:
+    """Many sentences with one gap each as one table: a row per sentence, a column per model (notebook 00).
+
+    Args:
+        questions: ``text`` with one ``[MASK]``, its ``answer``, and ``pinyin``, ``english`` and ``kind``.
+        answers: per model's name, what :func:`mask_guesses` returns for every question; the right token is
+            set off, and the last row counts how often it came first, and came at all.
+    """
+    cell = "text-align:left;vertical-align:top;padding:.3em .8em"
+    head = f'<th style="{cell}">sentence</th>'
+    body = [
+        f'<td style="{cell}"><span style="font-size:1.15em">{_gap(question["text"])}</span><br>'
+        f'<i>{escape(question["pinyin"])}</i><br><span style="opacity:.75">{escape(question["english"])} '
+        f"({escape(question['kind'])})</span></td>"
+        for question in questions
+    ]
+    sums = f'<td style="{cell}"><b>right: first, among all</b></td>'
+    for name, filled in answers.items():
+        colour = colour_of(name)
+        head += f'<th style="{cell};color:{colour}">{escape(name)}</th>'
+        tokens = [[token for token, _ in candidates] for (candidates,) in filled]
+        for number, (question, said) in enumerate(zip(questions, tokens, strict=True)):
+            shown = " ".join(_said(token, token == question["answer"], colour) for token in said)
+            body[number] += f'<td style="{cell};white-space:nowrap;font-size:1.15em">{shown}</td>'
+        first, found = right_guesses([question["answer"] for question in questions], filled)
+        sums += f'<td style="{cell}"><b>{first}, {found} of {len(questions)}</b></td>'
+    return HTML(table(head, [*body, sums]))
+
+
+def _said(token: str, right: bool, colour: str) -> str:
+    style = f"background:{tint(colour)};border-radius:4px;padding:0 .3em;font-weight:bold" if right else "opacity:.8"
+    return f'<span style="{style}">{escape(token)}</span>'
+
+
+def _gap(text: str) -> str:
+    mask = '<b style="color:inherit;background:rgba(128,128,128,.25);border-radius:4px;padding:0 .5em">?</b>'
+    return escape(text).replace("[MASK]", mask)
+
+
+def draw_layer_guesses(guesses: Mapping[str, Guesses], truth: str = "", text: str = "") -> Drawing:
+    """What models would fill into a gap, layer by layer, matched layers in line (notebook 06).
+
+    Args:
+        guesses: per model's name, what :func:`~minirbt_helpers.insight.layer_guesses` returns.
+        truth: what a person would write; outlined where a model names it.
+        text: the sentence, for the title.
+    """
+    deepest = max(len(rows) for rows in guesses.values()) - 1
+    drawn = [titled(_guess_table(rows, deepest, name, truth), name, name, 13) for name, rows in guesses.items()]
+    last = "; ".join(f"{name} {rows[-1][0][0]} {rows[-1][0][1]:.1%}" for name, rows in guesses.items())
+    title = f"What fills the gap in {text}" if text else "What fills the gap, layer by layer"
+    words = "a row is a hidden state (left: its number) put into the MLM head, which was trained on the last one alone"
+    return finished(titled(shelf(drawn, "", 30), title, ""), (words,), title, f"the last state's first guess: {last}")
+
+
+def _guess_table(rows: Guesses, deepest: int, name: str, truth: str) -> Drawing:
+    width, height, left = 54.0, 24.0, 26.0
+    picture = Drawing(left + width * len(rows[0]), height * (deepest + 1) + 2, "")
+    for state, candidates in enumerate(rows):
+        y = height * state * deepest / max(1, len(rows) - 1)
+        picture.add(Text(left - 8, y + height / 2, str(state), 12, "faint", "end"))
+        for rank, (token, share) in enumerate(candidates):
+            x, looks = left + rank * width, {"fill": ink_of(name), "opacity": share, "radius": 3}
+            picture.add(Box(x + 1, y + 1, width - 3, height - 3, tip=f"{token} {share:.1%}", **looks))
+            picture.add(Box(x + 1, y + 1, width - 3, height - 3, colour="line", radius=3))
+            if truth and token == truth:
+                picture.add(Box(x + 1, y + 1, width - 3, height - 3, colour=role_of(name), line=2.2, radius=3))
+            size = min(14.0, 14 * (width - 8) / text_width(token, 14))
+            colour = "paper" if share > 0.5 else "text"
+            picture.add(Text(x + width / 2 - 1, y + height / 2 - 0.5, token, size, colour))
+    return picture

@@ -1,0 +1,149 @@
+"""How models learn: soft targets, and the losses of a distillation as curves (notebooks 04 and 06)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from ...errors import CourseError
+from ..measured.losses import Curve, Rows, loss_curve, match_curves, matched_layer
+from .axes import in_percent, listed, panels, plot
+from .canvas import SMALL, Dot, Drawing, Line, Text, finished, shelf, titled
+from .theme import PALETTE, colour_of, role_of
+
+PLOTTED = {"loss": "total loss", "kd": "KD loss", "mlm": "MLM loss", "top1": "held-out top-1"}
+HELD_OUT = {"kd": "kd_loss", "mlm": "mlm_loss", "top1": "top1"}  # the held-out counterpart of a training loss
+
+
+def draw_temperatures(
+    logits: Tensor,
+    tokenizer: PreTrainedTokenizerBase,
+    temperatures: Sequence[float] = (1, 2, 4, 8),
+    answer: str = "",
+    top: int = 10,
+) -> Figure:
+    """A prediction at several temperatures: the likeliest candidates as bars, all others in one (notebook 04).
+
+    Args:
+        logits: of one position, shape [vocabulary].
+        tokenizer: names the candidates.
+        temperatures: one panel each.
+        answer: the token that stood there; its bar is drawn in the student's colour if it is shown.
+        top: how many candidates are shown.
+    """
+    best = logits.topk(top).indices  # [top]; the same order at every temperature
+    names = tokenizer.convert_ids_to_tokens(best.tolist())
+    shares = {temperature: (logits / temperature).softmax(-1)[best].tolist() for temperature in temperatures}
+    others = f"all {len(logits) - top:,} others"
+    titles = [f"T = {temperature:g}\n{others}: {1 - sum(of):.1%}" for temperature, of in shares.items()]
+    alt = "Probabilities by temperature. " + ". ".join(
+        f"T = {temperature:g}: {listed(dict(zip(names, of, strict=True)))}" for temperature, of in shares.items()
+    )
+    figure, grid = panels(titles, (3.1, 3.2), alt)
+    for axes, heights in zip(grid, shares.values(), strict=True):
+        axes.bar(range(top), heights, color=[PALETTE["student" if name == answer else "teacher"] for name in names])
+        axes.set_xticks(range(top), names)
+        in_percent(axes.yaxis)
+    grid[0].set_ylabel("probability")
+    return figure
+
+
+def draw_losses(runs: Mapping[str, Rows]) -> Figure:
+    """Every loss of one or several distillations, step by step, with the held-out figures as dots (notebook 04).
+
+    The first row holds total, KD and MLM loss and the held-out accuracy; the second the matches, one panel for
+    each kind and layer of the student, whichever of the teacher's layers it is matched with.
+
+    Args:
+        runs: ``Distilled.metrics`` by name; a name that begins with a key of the palette takes its colour.
+    """
+    matches = sorted({matched_layer(match) for rows in runs.values() for match in match_curves(rows)})
+    one_kind = len({kind for kind, _ in matches}) == 1  # then all have one scale
+    figure = plot((13, 6 if matches else 3), _losses_in_words(runs))
+    upper, *lower = figure.subfigures(1 + bool(matches), 1, squeeze=False)[:, 0]
+    above = upper.subplots(1, len(PLOTTED))
+    below = lower[0].subplots(1, len(matches), sharey=one_kind, squeeze=False)[0] if matches else []
+    for name, rows in runs.items():
+        for axes, key in zip(above, PLOTTED, strict=True):
+            _loss(axes, rows, key, name)
+        for match, curve in match_curves(rows).items():
+            _line(below[matches.index(matched_layer(match))], curve, name)
+    for axes, title in zip(above, PLOTTED.values(), strict=True):
+        axes.set(title=title, xlabel="step")
+    in_percent(above[-1].yaxis)
+    above[0].legend()
+    for axes, (kind, layer) in zip(below, matches, strict=True):
+        place = "embeddings" if (kind, layer) == ("hidden", 0) else f"layer {layer}"
+        axes.set(title=f"{kind}, {place}", xlabel="step", ylim=(0, None))
+    return figure
+
+
+def _losses_in_words(runs: Mapping[str, Rows]) -> str:
+    """Where every loss of each run begins and ends."""
+    found = []
+    for name, rows in runs.items():
+        curves = {title: loss_curve(rows, key) for key, title in PLOTTED.items()}
+        ways = [f"{title} {of[0][1]:.3g} to {of[-1][1]:.3g}" for title, of in curves.items() if of]
+        found.append(f"{name}: {', '.join(ways)}")
+    return "Losses step by step, first to last. " + ". ".join(found)
+
+
+def _loss(axes: Axes, rows: Rows, key: str, name: str) -> None:
+    """A loss as a line and its held-out counterpart as dots; what is known of held-out text alone joins its dots."""
+    seen = HELD_OUT.get(key, "")
+    _line(axes, [] if key == seen else loss_curve(rows, key), name)
+    measured = loss_curve(rows, seen)
+    style = "o-" if key == seen else "o"
+    axes.plot(*_columns(measured), style, color=colour_of(name), markersize=4, markeredgecolor="white")
+
+
+def _line(axes: Axes, curve: Curve, name: str) -> None:
+    axes.plot(*_columns(curve), color=colour_of(name), lw=1.4, label=name)
+
+
+def _columns(curve: Curve) -> tuple[list[float], list[float]]:
+    return [step for step, _ in curve], [value for _, value in curve]
+
+
+def draw_match_losses(rows: Rows, name: str = "student", width: float = 118) -> Drawing:
+    """How the loss of each hidden match fell, a panel each, all with one scale (notebook 06).
+
+    Args:
+        rows: ``Distilled.metrics``; keys such as ``"hidden 2-1"`` (the teacher's state, the student's).
+        name: of the student.
+        width: of a panel.
+
+    Raises:
+        CourseError: no hidden match among the rows.
+    """
+    curves = {match: curve for match, curve in match_curves(rows).items() if matched_layer(match)[0] == "hidden"}
+    if not curves:
+        raise CourseError("no hidden match was trained", fix="give a run with hidden_weight above 0")
+    alt = ", ".join(f"{match} {curve[0][1]:.2f} to {curve[-1][1]:.2f}" for match, curve in curves.items())
+    top = max(value for curve in curves.values() for _, value in curve)
+    drawn = [
+        _match_panel(curve, match.removeprefix("hidden ").replace("-", " → "), top, role_of(name), width)
+        for match, curve in curves.items()
+    ]
+    title = f"{name}: the loss of each match, step by step"
+    words = f"teacher's state → student's; mean squared error, 0 to {top:.2f}; below, the first and last three steps"
+    return finished(titled(shelf(drawn, "", 14), title, name), (words,), title, alt)
+
+
+def _match_panel(curve: Curve, title: str, top: float, colour: str, width: float) -> Drawing:
+    height, high = 96.0, 22.0
+    picture = Drawing(width, high + height + 40, "")
+    picture.add(Text(width / 2, 9, title, 12))
+    first, last = curve[0][0], max(curve[-1][0], curve[0][0] + 1)
+    points = [(width * (step - first) / (last - first), high + height * (1 - loss / top)) for step, loss in curve]
+    picture.add(Line([(0, high + height), (width, high + height)], "line"), Line(points, colour, 1.8))
+    for place in np.unique(np.linspace(0, len(curve) - 1, 24).round().astype(int)):
+        step, loss = curve[place]
+        picture.add(Dot(*points[place], 2, colour, tip=f"step {step:g}: {loss:.4f}"))
+    start, end = np.mean([loss for _, loss in curve[:3]]), np.mean([loss for _, loss in curve[-3:]])
+    picture.add(Text(width / 2, high + height + 12, f"{start:.2f} → {end:.2f}", SMALL, "text"))
+    picture.add(Text(width / 2, high + height + 27, f"{end / start - 1:+.0%}".replace("-", "−"), SMALL, "faint"))
+    return picture

@@ -1,0 +1,308 @@
+"""How good models are: masked words, tasks, and quality against cost (notebooks 03, 04, 05 and 07)."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.transforms import Bbox
+
+from ..measured.scores import Result, Scores, shares_and_errors
+from .axes import BASELINE, in_percent, legend_beside, listed, log_ticks, name_rows, note, panels
+from .theme import PALETTE, colour_of
+
+DEV = "score on dev rows"
+NAME_SPOTS = [  # where a name may stand beside its dot: points right and up, and which side of the name that is
+    ((0, 6), "center", "bottom"), ((0, -6), "center", "top"), ((7, 0), "left", "center"), ((-7, 0), "right", "center"),
+    ((5, 5), "left", "bottom"), ((-5, 5), "right", "bottom"), ((5, -5), "left", "top"), ((-5, -5), "right", "top"),
+    ((0, 15), "center", "bottom"), ((0, -15), "center", "top"), ((0, 24), "center", "bottom"),
+    ((12, 12), "left", "bottom"), ((-12, 12), "right", "bottom"), ((12, -12), "left", "top"),
+    ((-12, -12), "right", "top"), ((0, -24), "center", "top"),
+]  # fmt: skip
+
+
+# --- masked words ---------------------------------------------------------------------------------------------------
+
+
+def draw_accuracies(groups: Mapping[str, Mapping[str, Result]]) -> Figure:
+    """Top-1 accuracy of several models as bars, with one standard error each way (notebooks 03 and 04).
+
+    Args:
+        groups: a title for each panel, :func:`~minirbt_helpers.training.held_out` of each of its models, by name; a
+            name that begins with a key of the palette takes its colour. All panels have one scale.
+    """
+    titles = [f"{title} ({_asked(results)} masked tokens, ± 1 standard error)" for title, results in groups.items()]
+    shares = [{name: result["top1"] for name, result in results.items()} for results in groups.values()]
+    alt = "Top-1 accuracy. " + ". ".join(f"{title}: {listed(of)}" for title, of in zip(groups, shares, strict=True))
+    size = (8 if len(groups) == 1 else 6.5, 0.6 + 0.36 * max(map(len, groups.values())))
+    figure, grid = panels(titles, size, alt, sharex=True)
+    for axes, results in zip(grid, groups.values(), strict=True):
+        _bars_with_errors(axes, results)
+    pairs = (shares_and_errors(results.values()) for results in groups.values())
+    widest = max(share + error for pair in pairs for share, error in zip(*pair, strict=True))
+    grid[0].set_xlim(0, widest * 1.12 or 1)
+    return figure
+
+
+def _asked(results: Mapping[str, Result]) -> str:
+    masked = sorted({int(result["masked"]) for result in results.values()})
+    return f"{masked[0]:,}" if len(masked) == 1 else f"{masked[0]:,} to {masked[-1]:,}"
+
+
+def _bars_with_errors(axes: Axes, results: Mapping[str, Result]) -> None:
+    shares, errors = shares_and_errors(results.values())
+    places, colours = range(len(results)), [colour_of(name) for name in results]
+    axes.barh(places, shares, xerr=errors, height=0.68, color=colours, ecolor="#444444", capsize=3)
+    for place, share, error in zip(places, shares, errors, strict=True):
+        note(axes, f"{share:.1%}", (share + error, place), (5, 0), size=10)
+    name_rows(axes, list(results))
+    in_percent(axes.xaxis)
+
+
+def draw_accuracy_by_depth(curves: Mapping[str, Mapping[int, Result]], marked: int | None = None) -> Figure:
+    """Top-1 accuracy against the number of layers kept, a line per way of choosing them (notebook 03).
+
+    Args:
+        curves: for each name, :func:`~minirbt_helpers.training.held_out` by number of layers.
+        marked: a number of layers to mark with a vertical line.
+    """
+    alt = "Top-1 accuracy of untrained copies by number of layers. " + ". ".join(
+        f"{name}: " + ", ".join(f"{size} layers {result['top1']:.1%}" for size, result in curve.items())
+        for name, curve in curves.items()
+    )
+    figure, (axes,) = panels(["Untrained copies, ± 1 standard error"], (8, 3.4), alt)
+    for name, curve in curves.items():
+        looks = {"color": colour_of(name), "label": name, "marker": "o", "markersize": 4, "capsize": 3}
+        axes.errorbar(list(curve), *shares_and_errors(curve.values()), **looks)
+    if marked is not None:
+        axes.axvline(marked, color=PALETTE["accent"], linestyle=":", label=f"{marked} layers kept")
+    axes.set(xlabel="layers kept", ylabel="top-1 on masked tokens", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    in_percent(axes.yaxis)
+    axes.legend()
+    return figure
+
+
+# --- tasks ----------------------------------------------------------------------------------------------------------
+
+
+def draw_task_scores(results: Scores, baselines: Mapping[str, float | None], colours: Mapping[str, str]) -> Figure:
+    """Scores of several models on tasks, a panel per task: the mean as a bar, every seed as a dot (notebook 05).
+
+    Args:
+        results: per task, per model, the score (0 to 1) of every seed.
+        baselines: per task, the accuracy of always giving the most frequent answer, a dashed line; None: no line.
+        colours: per model, a name of :data:`PALETTE`.
+    """
+    means = {task: {name: statistics.fmean(of) for name, of in models.items()} for task, models in results.items()}
+    alt = "Mean scores on dev rows. " + ". ".join(f"{task}: {listed(of)}" for task, of in means.items())
+    figure, grid = panels(list(results), (3.4, 3.2), alt, margin=(1.6, 0.6), sharey=True)
+    for axes, (task, models) in zip(grid, results.items(), strict=True):
+        _bars_with_seeds(axes, models, colours)
+        if baselines[task] is not None:
+            axes.axhline(baselines[task], **BASELINE)
+            axes.annotate(
+                "majority", (1, baselines[task]), (-2, 3), ("axes fraction", "data"), "offset points", ha="right",
+                fontsize=8,
+            )  # fmt: skip
+        axes.set(ylim=(0, 1))
+    _label_scores(grid)
+    return figure
+
+
+def _label_scores(grid: Sequence[Axes]) -> None:
+    """Scores in per cent, and what they are, beside each row of panels."""
+    in_percent(*(axes.yaxis for axes in grid))
+    for axes in grid:
+        if axes.get_subplotspec().is_first_col():
+            axes.set_ylabel(DEV)
+
+
+def _bars_with_seeds(axes: Axes, models: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> None:
+    for place, (name, scores) in enumerate(models.items()):
+        mean, colour = statistics.fmean(scores), PALETTE[colours[name]]
+        axes.bar(place, mean, width=0.62, color=colour, alpha=0.45)
+        spread = [place + (number - (len(scores) - 1) / 2) * 0.14 for number in range(len(scores))]
+        axes.scatter(spread, scores, s=26, color=colour, edgecolor="white", zorder=3)
+        note(axes, f"{mean:.1%}", (place, max(mean, *scores)), (0, 6))
+    names = [name.replace(", ", ",\n").replace(" pre", "\npre") for name in models]
+    axes.set_xticks(range(len(models)), names, fontsize=8)
+
+
+def draw_learning_rates(
+    curves: Mapping[str, Mapping[float, Sequence[float]]],
+    published: Mapping[str, float],
+    colours: Mapping[str, str],
+    baseline: float | None = None,
+    title: str = "",
+) -> Figure:
+    """Scores against the learning rate, a line per model through the means, a dot per seed (notebook 05).
+
+    Args:
+        curves: per model, per learning rate, the score (0 to 1) of every seed.
+        published: per model, the published rate of the full-size one; a dotted line.
+        colours: per model, a name of :data:`PALETTE`.
+        baseline: the majority class; a dashed line.
+        title: above the picture.
+    """
+    alt = f"{title or 'Scores'} by learning rate. " + ". ".join(
+        f"{name}: {_in_words(by_rate)}" for name, by_rate in curves.items()
+    )
+    figure, (axes,) = panels([title], (8, 3.8), alt)
+    for name, by_rate in curves.items():
+        colour = PALETTE[colours[name]]
+        _curve_with_seeds(axes, by_rate, colour, name)
+        axes.axvline(published[name], color=colour, linestyle=":", label=f"published for the full-size {name}")
+    if baseline is not None:
+        axes.axhline(baseline, label="majority class", **BASELINE)
+    axes.set(xscale="log", xlabel="learning rate", ylim=(0, None))
+    _label_scores([axes])
+    legend_beside(axes)
+    return figure
+
+
+def draw_epochs(
+    curves: Mapping[str, Mapping[int, Sequence[float]]], baselines: Mapping[str, float | None], colour: str = "student"
+) -> Figure:
+    """Scores of one model against the epochs of fine-tuning, a panel per task, a dot per seed (notebook 05).
+
+    Args:
+        curves: per task, per number of epochs, the score (0 to 1) of every seed.
+        baselines: per task, the majority class, a dashed line; None: no line.
+        colour: a name of :data:`PALETTE`.
+    """
+    alt = "Mean scores by epochs. " + ". ".join(f"{task}: {_in_words(by)}" for task, by in curves.items())
+    figure, grid = panels(list(curves), (2.9, 2.7), alt, margin=(0.8, 0.3))
+    for axes, (task, by_epochs) in zip(grid, curves.items(), strict=True):
+        _curve_with_seeds(axes, by_epochs, PALETTE[colour], task)
+        if baselines[task] is not None:
+            axes.axhline(baselines[task], **BASELINE)
+        axes.set_xlabel("epochs")
+        log_ticks(axes.xaxis, sorted(by_epochs))
+    _label_scores(grid)
+    return figure
+
+
+def _in_words(scores: Mapping[float, Sequence[float]]) -> str:
+    return listed({f"{place:g}": statistics.fmean(scores[place]) for place in sorted(scores)})
+
+
+def _curve_with_seeds(axes: Axes, scores: Mapping[float, Sequence[float]], colour: str, label: str) -> None:
+    """A line through the means over seeds, and a dot per seed."""
+    places = sorted(scores)
+    means = [statistics.fmean(scores[place]) for place in places]
+    axes.plot(places, means, color=colour, linewidth=1.8, marker="_", label=label)
+    dots = [(place, score) for place in places for score in scores[place]]
+    axes.scatter(*zip(*dots, strict=True), s=26, color=colour, edgecolor="white", zorder=3)
+
+
+# --- quality against cost -------------------------------------------------------------------------------------------
+
+
+def draw_quality(
+    scores: Scores,
+    places: Mapping[str, float],
+    unit: str,
+    title: str = "",
+    baselines: Mapping[str, float] | None = None,
+) -> Figure:
+    """Scores against size or time, a panel per task: the mean of each model as a dot, every seed as a small one.
+
+    Args:
+        scores: by task and model; models without a place are left out, and so are tasks with fewer than two models.
+        places: by model, where it stands on the x axis (parameters, milliseconds).
+        unit: what the x axis shows.
+        title: above the panels.
+        baselines: by task, the score of always giving the most frequent answer, a dashed line.
+    """
+    placed = {task: {name: models[name] for name in models if name in places} for task, models in scores.items()}
+    shown = {task: models for task, models in placed.items() if len(models) > 1}
+    figure, grid = panels(list(shown), (3.3, 3), _quality_in_words(shown, places, unit, title), margin=(0, 0.4))
+    for axes, (task, models) in zip(grid, shown.items(), strict=True):
+        _dots(axes, models, places)
+        if baselines and baselines.get(task):
+            axes.axhline(baselines[task], **BASELINE)
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, (low + high) / 2 - 0.05), max(high, (low + high) / 2 + 0.05))
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        if axes.get_subplotspec().is_last_row():
+            axes.set_xlabel(unit, fontsize=9)
+    _name_dots(figure, title, [(axes, models, places) for axes, models in zip(grid, shown.values(), strict=True)])
+    return figure
+
+
+def draw_kept_shares(kept: Mapping[str, float], places: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
+    """What share of the teacher's scores models keep, against several measures of cost, a panel each.
+
+    Args:
+        kept: what :func:`~minirbt_helpers.insight.kept_shares` gives.
+        places: by measure ("million parameters", "milliseconds"), where each model stands.
+        title: above the panels.
+    """
+    figure, grid = panels([""] * len(places), (5.4, 3.8), f"{title or 'Kept'}: {listed(dict(kept))}", sharey=True)
+    shown = []
+    for axes, (unit, where) in zip(grid, places.items(), strict=True):
+        shown.append((axes, {name: [kept[name]] for name in kept if name in where}, where))
+        _dots(*shown[-1])
+        axes.set_xlabel(unit)
+    grid[0].set_ylabel("of the teacher's scores, mean over tasks")
+    _name_dots(figure, title, shown)
+    return figure
+
+
+def _quality_in_words(shown: Scores, places: Mapping[str, float], unit: str, title: str) -> str:
+    lists = []
+    for task, models in shown.items():
+        means = {name: statistics.fmean(models[name]) for name in sorted(models, key=places.get)}
+        lists.append(f"{task}: {listed({f'{name} ({places[name]:.3g})': mean for name, mean in means.items()})}")
+    return f"{title or 'Scores'}; in brackets {unit}. {'. '.join(lists)}"
+
+
+def _dots(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:
+    """A dot per model where it stands, on a log axis, and a small one per seed."""
+    axes.set_xscale("log")
+    axes.margins(x=0.3, y=0.22)
+    for name, seeds in models.items():
+        colour, mean = colour_of(name), statistics.fmean(seeds)
+        face = "white" if name == "no pre-training" else colour
+        axes.scatter([places[name]], [mean], s=46, color=face, edgecolor=colour, zorder=3)
+        if len(seeds) > 1:
+            axes.scatter([places[name]] * len(seeds), seeds, s=8, color=colour, alpha=0.6, zorder=2)
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.tick_params(which="both", labelsize=8)
+    in_percent(axes.yaxis)
+
+
+def _name_dots(figure: Figure, title: str, shown: Sequence[tuple[Axes, Mapping, Mapping]]) -> None:
+    """Title the figure, lay it out, and then write the names: before that, nobody knows where the dots lie."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.draw_without_rendering()
+    for axes, models, places in shown:
+        _names(axes, models, places)
+
+
+def _names(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:
+    """The models' names beside their dots, each in the first spot where it covers no dot and no other name."""
+    means = {name: (places[name], statistics.fmean(models[name])) for name in models}
+    seeds = [(places[name], seed) for name in models for seed in models[name] if len(models[name]) > 1]
+    taken = [*_circles(axes, list(means.values()), 4), *_circles(axes, seeds, 2)]
+    for name in sorted(means, key=means.get):
+        label = axes.annotate(name, means[name], (0, 0), textcoords="offset points", fontsize=7)
+        for shift, across, along in NAME_SPOTS:
+            label.xyann = shift
+            label.set(ha=across, va=along)
+            box = label.get_window_extent()
+            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
+
+
+def _circles(axes: Axes, dots: Sequence[tuple[float, float]], points: float) -> list[Bbox]:
+    """What dots of a radius in points cover, in pixels."""
+    radius = points * axes.figure.dpi / 72
+    centres = axes.transData.transform(dots) if dots else []
+    return [Bbox.from_extents(*(centre - radius), *(centre + radius)) for centre in centres]

@@ -1,0 +1,143 @@
+"""How long models take: speed-ups, where the time goes, and why (notebook 07)."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...models import ARCHITECTURES
+from ..measured.published import TEACHER
+from ..measured.speed import PARTS, WHOLE, Rounds, SpeedCase, Timings, speed_ups
+from .axes import in_percent, legend_beside, log_ticks, name_rows, note, panels
+from .theme import PALETTE, colour_of
+
+PART_COLOURS = dict(zip(PARTS, (PALETTE[name] for name in ("other", "teacher", "assistant", "one-stage")), strict=True))
+REST = "#C4C9D0"
+OTHERS = [name for name in ARCHITECTURES if name != TEACHER]
+TIMES_AS_FAST = "times as fast as 12 × 768"
+
+
+def draw_speed_ups(cases: Sequence[SpeedCase], head: bool = False) -> Figure:
+    """Speed-ups over the 12-layer model, a panel per number format, a line per model; published ones dotted.
+
+    Args:
+        cases: what :func:`~minirbt_helpers.insight.speed_cases` gives.
+        head: with the MLM head, or the encoder alone.
+    """
+    by_format: dict[str, list[SpeedCase]] = {}
+    for case in cases:
+        by_format.setdefault(case.precision, []).append(case)
+    alt = f"Speed-ups over the 12-layer model by batch and length, {'with the MLM head' if head else 'encoder alone'}"
+    figure, grid = panels(list(by_format), (5.6, 4.2), alt, sharey=True)
+    for axes, chosen in zip(grid, by_format.values(), strict=True):
+        _speed_up_lines(axes, [speed_ups(case.family, TEACHER, head) for case in chosen])
+        axes.set_xticks(range(len(chosen)), [f"{case.batch} × {case.length}" for case in chosen])
+        axes.set_xlabel("texts × tokens")
+        log_ticks(axes.yaxis, [1.5, 2, 3, 4, 6, 8, 12, 16])
+    grid[0].set_ylabel(TIMES_AS_FAST)
+    legend_beside(grid[-1], "dotted: published")
+    return figure
+
+
+def _speed_up_lines(axes: Axes, ups: Sequence[Mapping]) -> None:
+    """A line per model through the medians of its speed-ups, a case each, with the quartiles as bars."""
+    for number, name in enumerate(OTHERS):
+        places = [place + (number - 2) * 0.07 for place in range(len(ups))]
+        spreads = [one[name] for one in ups]
+        middles = [spread.median for spread in spreads]
+        errors = list(zip(*((one.median - one.low, one.high - one.median) for one in spreads), strict=True))
+        looks = {"color": colour_of(name), "markersize": 5, "marker": "s" if name == "MiniRBT-H288" else "o"}
+        axes.errorbar(places, middles, errors, capsize=2, linewidth=1.2, label=name, **looks)
+        axes.axhline(ARCHITECTURES[name].speed_up, color=colour_of(name), linestyle=":", linewidth=1)
+
+
+def draw_time_parts(timings: Timings, title: str = "") -> Figure:
+    """Where the time goes: a bar per model, its parts as shares of the whole, the milliseconds beside it.
+
+    Args:
+        timings: what :func:`~minirbt_helpers.insight.model_timings` gives.
+        title: above the picture.
+    """
+    medians = {name: _medians(rounds) for name, rounds in timings.items()}
+    alt = f"{title or 'Where the time goes'}: " + "; ".join(
+        f"{name} {1000 * of[WHOLE]:,.3g} ms, of which {', '.join(f'{p} {of[p] / of[WHOLE]:.0%}' for p in PARTS)}"
+        for name, of in medians.items()
+    )
+    figure, (axes,) = panels([title], (9, 0.9 + 0.42 * len(timings)), alt)
+    for place, of in enumerate(medians.values()):
+        shares = {part: of[part] / of[WHOLE] for part in PARTS}
+        shares["rest"] = max(0.0, 1 - sum(shares.values()))
+        left = 0.0
+        for part, share in shares.items():
+            colour, label = PART_COLOURS.get(part, REST), None if place else part
+            axes.barh(place, share, left=left, height=0.7, color=colour, label=label)
+            if share > 0.06 and part != "rest":
+                axes.text(left + share / 2, place, f"{share:.0%}", ha="center", va="center", color="white", fontsize=8)
+            left += share
+        note(axes, f"{1000 * of[WHOLE]:,.3g} ms", (1, place), (6, 0), size=10)
+    name_rows(axes, list(timings))
+    axes.set(xlim=(0, 1))
+    in_percent(axes.xaxis)
+    legend_beside(axes, gap=0.12)
+    return figure
+
+
+def _medians(rounds: Rounds) -> dict[str, float]:
+    return {part: statistics.median(rounds[part]) for part in (*PARTS, WHOLE)}
+
+
+def draw_speed_reasons(columns: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
+    """Several speed-ups of the same models beside each other, a group of bars per model (log scale).
+
+    Args:
+        columns: by what they are ("arithmetic", "measured" …), the speed-up of each model.
+        title: above the picture.
+    """
+    alt = f"{title or 'Speed-ups'}: " + "; ".join(
+        f"{name} " + ", ".join(f"{words} {values[name]:.1f}" for words, values in columns.items()) for name in OTHERS
+    )
+    figure, (axes,) = panels([title], (10, 3.8), alt)
+    width = 0.8 / len(columns)
+    colours = ("other", "accent", "teacher", "student", "one-stage")
+    for number, (words, values) in enumerate(columns.items()):
+        places = [place + (number - (len(columns) - 1) / 2) * width for place in range(len(OTHERS))]
+        heights = [values[name] for name in OTHERS]
+        axes.bar(places, heights, width=width * 0.92, color=PALETTE[colours[number]], label=words)
+        for place, height in zip(places, heights, strict=True):
+            note(axes, f"{height:.1f}", (place, height), (0, 2))
+    axes.set_xticks(range(len(OTHERS)), OTHERS)
+    axes.set_ylabel(TIMES_AS_FAST)
+    log_ticks(axes.yaxis, [1, 2, 4, 8, 16])
+    legend_beside(axes)
+    return figure
+
+
+def draw_product_rates(rows: Sequence[Mapping]) -> Figure:
+    """How near the products of a layer come to the machine's peak, by the model's width; a panel per number format.
+
+    Args:
+        rows: lines of kind ``"products"`` of benchmarks/speed.py.
+    """
+    peaks = [_peak(row) for row in rows]
+    named = zip(rows, peaks, strict=True)
+    titles = [f"{row['precision']}, the fastest: {peak / 1e9:,.0f} GFLOP/s" for row, peak in named]
+    alt = f"Share of the machine's peak that the FFN product reaches, by width and tokens at once. {'; '.join(titles)}"
+    figure, grid = panels(titles, (4.6, 3.6), alt, margin=(1, 0), sharey=True)
+    for axes, row, peak in zip(grid, rows, peaks, strict=True):
+        for tokens, rates in row["rates"].items():
+            widths = sorted(map(int, rates))
+            shares = [rates[str(width)]["FFN"] / peak for width in widths]
+            axes.plot(widths, shares, marker="o", markersize=4, label=f"{int(tokens):,} tokens at once")
+        axes.set(xlabel="width", ylim=(0, 1.05))
+        axes.set_xticks(widths, widths, fontsize=8, rotation=60)
+        in_percent(axes.yaxis)
+    grid[0].set_ylabel("share of peak, FFN product")
+    legend_beside(grid[-1])
+    return figure
+
+
+def _peak(row: Mapping) -> float:
+    """The fastest product of a row, of the peak's own size or any other, in operations per second."""
+    found = (rate for widths in row["rates"].values() for both in widths.values() for rate in both.values())
+    return max(row["peak"], *found)

@@ -1,0 +1,1 @@
+"""What is measured: models and numbers in, numbers out. Nothing here draws, and nothing here imports what draws."""

@@ -1,0 +1,51 @@
+"""Models side by side on this machine: size, arithmetic, time (notebook 07; ``minirbt compare``)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from transformers import BertForMaskedLM
+
+from .sizes import encoder_operations, without_embeddings
+from .speed import Rounds, Spread, model_timings, round_seconds, speed_ups
+
+
+def model_folders(folder: str | Path) -> dict[str, Path]:
+    """The masked language models that lie in a folder, by name, the largest first."""
+    found = {}
+    for file in Path(folder).glob("*/config.json"):
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if "BertForMaskedLM" in (config.get("architectures") or ()):
+            found[file.parent.name] = file.parent
+    return dict(sorted(found.items(), key=lambda item: -(item[1] / "model.safetensors").stat().st_size))
+
+
+def comparison_table(
+    models: Mapping[str, BertForMaskedLM], batch: int = 1, length: int = 128, rounds: int = 5
+) -> list[dict[str, str]]:
+    """Models side by side on this machine: size, arithmetic and time; the first is what the others are held against.
+
+    Args:
+        models: by name, on their device, in their number format.
+        batch, length, rounds: as for :func:`~minirbt_helpers.insight.model_timings`.
+    """
+    timings = model_timings(models, batch, length, rounds)
+    first = next(iter(models))
+    encoders, whole = (speed_ups(timings, first, head) for head in (False, True))
+    return [
+        {
+            "model": name,
+            "parameters": f"{model.num_parameters() / 1e6:.2f}M",
+            "without embeddings": f"{without_embeddings(model) / 1e6:.2f}M",
+            "memory": f"{sum(one.numel() * one.element_size() for one in model.parameters()) / 1e6:.1f} MB",
+            "operations per token": f"{encoder_operations(model.config, length) / 1e6:.2f}M",
+            "milliseconds": str(_milliseconds(timings[name])),
+            "speed-up": str(encoders[name]),
+            "with the MLM head": str(whole[name]),
+        }
+        for name, model in models.items()
+    ]
+
+
+def _milliseconds(rounds: Rounds) -> Spread:
+    return Spread.of([1000 * seconds for seconds in round_seconds(rounds)])

@@ -1,0 +1,80 @@
+"""What models write into a gap: from their last hidden state (notebook 00), and from each in turn (notebook 06)."""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase
+
+from ...errors import CourseError
+from .reading import Reading
+
+Guesses = list[list[tuple[str, float]]]  # per [MASK], or per hidden state: (token, probability), best first
+
+
+@torch.no_grad()
+def mask_guesses(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, text: str, top: int = 5) -> Guesses:
+    """What a model would write in every ``[MASK]`` of a text (notebook 00).
+
+    Every place is filled on its own: the candidates of the second ``[MASK]`` do not know which one
+    is chosen for the first.
+
+    Args:
+        text: at least one ``[MASK]``; what lies beyond the model's longest input is cut off.
+        top: how many candidates.
+
+    Returns:
+        For every ``[MASK]``, in reading order, ``top`` pairs (token, probability), best first.
+
+    Raises:
+        CourseError: no ``[MASK]`` in the text.
+    """
+    longest = model.config.max_position_embeddings
+    encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=longest).to(model.device)
+    asked = encoded["input_ids"][0] == tokenizer.mask_token_id  # [tokens]
+    if not asked.any():
+        fix = f"write {tokenizer.mask_token} for each character to guess"
+        raise CourseError(f"no {tokenizer.mask_token} in {text!r}", fix=fix)
+    shares = model(**encoded).logits[0, asked].float().softmax(-1)  # [masks, vocabulary]
+    best = shares.topk(top)
+    return [
+        list(zip(tokenizer.convert_ids_to_tokens(ids), probabilities, strict=True))
+        for ids, probabilities in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+
+
+def layer_guesses(
+    model: BertForMaskedLM, reading: Reading, tokenizer: PreTrainedTokenizerBase, top: int = 4
+) -> Guesses:
+    """What the MLM head would write into the first ``[MASK]`` if it sat on each hidden state in turn.
+
+    The head was trained on the last state alone ("logit lens"): what it makes of the others shows how far
+    along they are, not what the model believes there.
+
+    Returns:
+        For each state, from the embeddings' output on, ``top`` pairs (token, probability), best first.
+
+    Raises:
+        CourseError: no ``[MASK]`` in the sentence.
+    """
+    if tokenizer.mask_token_id not in reading.sentence.ids:
+        raise CourseError(f"no {tokenizer.mask_token} in {reading.sentence.text!r}", fix="hide a character with it")
+    place = reading.sentence.ids.index(tokenizer.mask_token_id)
+    with torch.no_grad():
+        states = reading.hidden[:, place].to(model.device)  # [layers + 1, width]
+        best = model.cls(states).float().softmax(-1).topk(top)
+    return [
+        list(zip(tokenizer.convert_ids_to_tokens(ids), shares, strict=True))
+        for ids, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
+
+
+def right_guesses(answers: Sequence[str], guesses: Sequence[Guesses]) -> tuple[int, int]:
+    """How often the first guess is right, and how often any of them (notebook 00).
+
+    Args:
+        answers: the right token of each text with one ``[MASK]``.
+        guesses: what :func:`mask_guesses` returns for each of the texts.
+    """
+    said = [[token for token, _ in candidates] for (candidates,) in guesses]
+    first = sum(answer == tokens[0] for answer, tokens in zip(answers, said, strict=True))
+    return first, sum(answer in tokens for answer, tokens in zip(answers, said, strict=True))

@@ -1,0 +1,56 @@
+"""How good models are, and how sure one can be of it (notebooks 03, 04, 05 and 07)."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from ...errors import CourseError
+
+Result = Mapping[str, float]  # what training.held_out returns
+Scores = Mapping[str, Mapping[str, Sequence[float]]]  # task -> model -> score of every seed, from 0 to 1
+
+
+def standard_error(share: float, count: float) -> float:
+    """Binomial standard error of a share measured on ``count`` independent questions (both as shares of 1)."""
+    return math.sqrt(share * (1 - share) / count)
+
+
+def shares_and_errors(results: Iterable[Result]) -> tuple[list[float], list[float]]:
+    """Top-1 accuracy of each result, and its standard error."""
+    shares = [(result["top1"], result["masked"]) for result in results]
+    return [share for share, _ in shares], [standard_error(*share) for share in shares]
+
+
+def accuracy_difference(results: Mapping[str, Result], first: str, second: str) -> str:
+    """Two of the results compared in one sentence, with the sampling error of their difference (notebook 03).
+
+    Args:
+        results: :func:`~minirbt_helpers.training.held_out` of each model, by name.
+        first, second: the two names.
+    """
+    one, two = results[first], results[second]
+    gap = one["top1"] - two["top1"]
+    error = math.hypot(*shares_and_errors((one, two))[1])
+    verdict = "more than sampling explains" if abs(gap) > 2 * error else "no more than sampling can explain"
+    return (
+        f"{first} {one['top1']:.1%}, {second} {two['top1']:.1%} on {one['masked']:,} masked tokens: "
+        f"{gap * 100:+.1f} points, with a standard error of {error * 100:.1f}; that is {verdict}"
+    )
+
+
+def kept_shares(scores: Scores, reference: str) -> dict[str, float]:
+    """What share of the reference's scores a model keeps, on average over the tasks that both have.
+
+    Raises:
+        CourseError: the reference has no scores.
+    """
+    theirs = {task: statistics.fmean(models[reference]) for task, models in scores.items() if reference in models}
+    if not theirs:
+        raise CourseError(f"no scores of {reference!r}", fix="name a model of the table")
+    names = dict.fromkeys(name for task in theirs for name in scores[task])
+    return {
+        name: statistics.fmean(
+            statistics.fmean(scores[task][name]) / whole for task, whole in theirs.items() if name in scores[task]
+        )
+        for name in names
+    }
