@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -106,7 +106,12 @@ def require_text(file: str | Path) -> None:
     if re.match(r"<doc\b[^>]*>\s*$", first[0]) or re.match(r"\s*<(\?xml|mediawiki)\b", first[0]):
         fix = "take the tags away first (WikiExtractor's: grep -v -e '^<doc ' -e '^</doc>$')"
         raise CourseError("tags stand around the text: this is no plain text", where=file, fix=fix)
-    if "\r" in first[0].strip("\r") and len(first) == 1:
+    refuse_old_line_ends(file, first)
+
+
+def refuse_old_line_ends(file: str | Path, lines: Sequence[str]) -> None:
+    r"""Refuse a file of one line with ``\r`` in it, given its lines: these end as on old Macs."""
+    if len(lines) == 1 and "\r" in lines[0].strip("\r"):
         fix = "convert them: tr '\\r' '\\n' <old >new"
         raise CourseError("the lines end as on old Macs (CR): all are one line here", where=file, fix=fix)
 

@@ -24,6 +24,7 @@ from minirbt_helpers.text import build_blocks, load_segmenter, read_words, refer
 from minirbt_helpers.text.references import CJK_RANGES
 from minirbt_helpers.text.segmentation import OwnWords, _is_whole_avro
 from minirbt_helpers.text.tokens import ALONE, code_points, encoder
+from minirbt_helpers.training import held_out
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12\n"
 PAGE = b"\n<!DOCTYPE html>\n<title>404</title>\n"
@@ -147,6 +148,23 @@ def test_another_header_is_named(tmp_path, header):
         assert "line 1 looks like a header" in refused(TASKS["lcqmc"].read, tmp_path / "rows.tsv", labelled=False)
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("review\tmood\tmood\n好\tglad\tsad\n", "line 1: two columns are called mood"),
+        ("真开心\tglad\n真难过\tsad\n", "line 1: the header has no review and no mood"),
+        ("review;mood\n真开心;glad\n", "line 1: the header has no review and no mood"),
+        (table().replace("\n", "\r"), "old Macs"),
+        ('{"data": [{"paragraphs": []}]}', "read without --text-column"),
+        ('{\n "review": "好",\n "mood": "glad"\n}', "line 1: not a row of this task"),
+        ("[" * 9999, "line 1: the header has no review"),
+        ('"review","mood"\n"真开心,"glad"\n', "no CSV"),
+    ],
+)
+def test_a_table_of_another_form_is_named(read, content, what):
+    assert what in refused(read, content, "rows.csv" if "," in content and content[0] == '"' else "rows.tsv")
+
+
 def test_a_row_of_letters_is_no_header(tmp_path):
     (tmp_path / "rows.tsv").write_text("ok\tOK\t1\n早\t晚\t0\n", encoding="utf-8")
     assert TASKS["lcqmc"].read(tmp_path / "rows.tsv")["text"] == ["ok", "早"]
@@ -175,7 +193,7 @@ def test_an_odd_row_is_left_out_and_named_or_keeps_its_place(read, odd):
         warnings.simplefilter("always")
         rows = read(content, "rows.jsonl", labelled=False)
     assert rows[::2] == [GLAD, SAD] and len(rows) == 3
-    assert ["(line 2) keep" in str(one.message) for one in said] == [True] * ("text" in why)
+    assert ["(line 2) kept" in str(one.message) for one in said] == [True] * ("text" in why)
 
 
 def test_a_file_that_is_odd_as_a_whole_is_refused(read):
@@ -192,7 +210,7 @@ def test_one_broken_row_in_a_hundred_is_no_reason_to_refuse(read):
         with pytest.warns(CourseWarning, match=r"1 row that cannot be read \(line 8: "):
             assert len(read("\n".join(lines))) == 199
     lines[7] = "好"
-    with pytest.warns(CourseWarning, match=r"\(line 8: .*\) keep their places"):
+    with pytest.warns(CourseWarning, match=r"\(line 8: .*\) kept in place"):
         rows = read("\n".join(lines), labelled=False)
     assert len(rows) == 200 and rows[6] == {"text": "", "label": None} and rows[7] == SAD
     lines[9] = lines[11] = "坏"
@@ -206,7 +224,7 @@ def test_numbers_are_their_text(read):
 
 def test_a_label_that_is_none_is_predicted_and_not_scored(tmp_path):
     (tmp_path / "rows.tsv").write_text("label\ttext_a\n1\t好\n?\t坏\n-1\t差\n\t行\n", encoding="utf-8")
-    with pytest.warns(CourseWarning, match=r"2 rows whose label is none .* \(line 3, line 4\)"):
+    with pytest.warns(CourseWarning, match=r"2 rows with a label that the task does not have, .* \(line 3, line 4\)"):
         assert TASKS["chnsenticorp"].read(tmp_path / "rows.tsv", labelled=False)["label"] == [1, None, None, None]
 
 
@@ -353,7 +371,7 @@ def test_an_empty_question_costs_no_other(ask, question):
     content = asked(GOOD, GOOD | {"question": question}, GOOD)
     with pytest.warns(CourseWarning, match=r"1 question without text \(passage P, question Q2\) left out"):
         assert [row["id"] for row in ask(content)] == ["Q1", "Q3"]
-    with pytest.warns(CourseWarning, match="keep their places"):
+    with pytest.warns(CourseWarning, match="kept in place"):
         assert [row["id"] for row in ask(content, labelled=False)] == ["Q1", "Q2", "Q3"]
 
 
@@ -465,7 +483,7 @@ def test_every_ideograph_is_one_to_the_tokenizer(tokenizer):
     """So what `references` writes, `pack` takes."""
     code = encoder(tokenizer)
     for low, high in CJK_RANGES:
-        kinds = code._kinds_of(code_points("".join(map(chr, range(low, high + 1)))))
+        kinds = code._kinds_of(code_points("".join(map(chr, (*range(low, high, 61), high)))))
         assert (kinds == ALONE).all()
 
 
@@ -524,7 +542,9 @@ def test_an_edited_vocabulary_works(teacher_folder, tmp_path, segmenter, change)
     assert vocabulary_size(tokenizer) == size or change is twice_at_the_end
     assert any("lines 1001 and" in str(one.message) for one in said) == change.__name__.startswith("twice")
     (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
-    build_blocks(tmp_path / "text.txt", tokenizer, tmp_path / "blocks", length=32, segmenter=segmenter, progress=False)
+    settings = {"length": 32, "segmenter": segmenter, "progress": False}
+    blocks = build_blocks(tmp_path / "text.txt", tokenizer, tmp_path / "blocks", **settings)
+    assert held_out(load_model("data_samples/models/student"), blocks, tokenizer)["masked"]
 
 
 @pytest.mark.parametrize(
@@ -661,7 +681,7 @@ def test_cmrc_s_trial_set_has_two_empty_questions(shared):
     file = shared / "tasks" / "cmrc2018" / "cmrc2018_trial.json"
     with pytest.warns(CourseWarning, match=r"2 questions without text \(.*\) left out"):
         assert len(task.read(file)) == 1000
-    with pytest.warns(CourseWarning, match="2 questions without text .* keep their places"):
+    with pytest.warns(CourseWarning, match="2 questions without text .* kept in place"):
         assert len(task.read(file, labelled=False)) == task.sizes["test"] == 1002
 
 

@@ -145,7 +145,7 @@ def test_rows_of_your_own_are_a_task_in_a_line(tmp_path):
     with pytest.raises(CourseError, match="header has no text"):
         own_task("moods", tmp_path / "train.tsv", tmp_path / "dev.jsonl", Layout("text", label="mood"))
     (tmp_path / "one.tsv").write_text("mood\treview\nglad\t好\n", encoding="utf-8")
-    with pytest.raises(CourseError, match="at least two"):
+    with pytest.raises(CourseError, match="the only label is 'glad'"):
         own_task("moods", tmp_path / "one.tsv", tmp_path / "dev.jsonl", Layout("review", label="mood"))
 
 

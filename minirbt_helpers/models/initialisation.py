@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
-from transformers import logging as transformers_logging
 from transformers.models.bert.modeling_bert import BertAttention
 
 from ..errors import CourseError, note
 from ..hub import fetch_model, require_tokenizer
 from ..lines import read_lines
 from ..sniffing import require_config, require_weights, require_whole
+from ..workspace import quiet_transformers
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # entries of every BERT's vocabulary
 # Found by trying, at sample scale:
@@ -269,10 +269,9 @@ def _check_vocabulary(file: Path) -> None:
 
 
 def _quietly(kind: type, folder: Path, **settings):
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
     try:
-        return kind.from_pretrained(folder, **settings)
+        with quiet_transformers():
+            return kind.from_pretrained(folder, **settings)
     except pickle.UnpicklingError as problem:
         raise CourseError(
             "the weights hold more than tensors, and loading them might run code",
@@ -280,10 +279,11 @@ def _quietly(kind: type, folder: Path, **settings):
             fix="use a model from a source you trust, or one saved as safetensors",
         ) from problem
     except (OSError, EOFError, ValueError, RuntimeError, TypeError, AttributeError, SafetensorError) as problem:
+        reason = " ".join(str(problem).splitlines()[:1])[:160]
+        if "mismatched" in reason:
+            reason = "config.json describes another model than the one whose weights lie there"
         raise CourseError(
-            f"not a folder that {kind.__name__} can read ({' '.join(str(problem).splitlines()[:1])[:160]})",
+            f"not a folder that {kind.__name__} can read ({reason})",
             where=folder,
             fix="give a folder written by save_pretrained, with config.json, model.safetensors and the tokenizer",
         ) from problem
-    finally:
-        transformers_logging.set_verbosity(before)

@@ -22,8 +22,8 @@ from transformers import (
 
 from ..errors import CourseError
 from ..hub import require_tokenizer
-from ..sniffing import require_config, require_weights
-from ..workspace import atomic_file, atomic_folder, existing_parent, write_json
+from ..sniffing import require_config, require_weights, require_whole
+from ..workspace import atomic_file, atomic_folder, existing_parent, quiet_transformers, write_json
 from .answering import LONGEST, Answer, best_answers, span_scores, windows
 from .registry import Task, task_from_json
 from .tables import JSON
@@ -201,6 +201,8 @@ class Finetuned:
             CourseError: not such a folder, or one from which files or weights are missing.
         """
         folder = Path(folder)
+        for file in filter(Path.is_file, (folder / "task.json", folder / "result.json")):
+            require_whole(file)
         try:
             task = task_from_json(json.loads((folder / "task.json").read_text(encoding="utf-8")))
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -208,8 +210,9 @@ class Finetuned:
             require_config(folder)
             require_weights(folder)
             kind = BertForSequenceClassification if task.layout else BertForQuestionAnswering
-            model, found = kind.from_pretrained(folder, output_loading_info=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            with quiet_transformers():
+                model, found = kind.from_pretrained(folder, output_loading_info=True)
+                tokenizer = AutoTokenizer.from_pretrained(folder)
             del result["task"], result["scores"]
             tuned = cls(model.eval(), tokenizer, task, tuple(result.pop("by_epoch")), **result)
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as problem:

@@ -106,7 +106,7 @@ class Layout:
         except CourseError:
             if labelled:
                 raise
-            return row, why or "whose label is none of the task's, which are not scored,"
+            return row, why or "with a label that the task does not have, and so not scored,"
         return row, why
 
     def labels(self, file: Path) -> Labels:
@@ -176,7 +176,7 @@ def question_rows(source: str, placed: Iterable[tuple[str, Fields | CourseError]
             for, and no question has one.
     """
     rows, odd = [], OddRows(source, kept=not labelled, kind="questions")
-    placeholders, bare_of = [], []  # places of questions whose answers are none, and of those that have none at all
+    placeholders, without = [], []  # places of questions whose answers are none, and that have none at all
     for number, (place, fields) in enumerate(placed, 1):
         try:
             row = _question(fields, f"{source}, {place}", number)
@@ -188,25 +188,24 @@ def question_rows(source: str, placed: Iterable[tuple[str, Fields | CourseError]
         if odd.kept or not why:
             rows.append(row)
             if not row["answers"]["text"] and not why:
-                (placeholders if fields.get("answers") else bare_of).append(place)
+                (placeholders if fields.get("answers") else without).append(place)
     odd.report(len(rows))
-    _report_unanswered(source, placeholders, bare_of, len(rows), labelled)
-    return rows
-
-
-def _report_unanswered(source: str, placeholders: list[str], none: list[str], rows: int, labelled: bool) -> None:
-    """Say which questions have no answer to learn from or to be scored by."""
-    found = placeholders + none
-    if labelled and len(found) == rows:
+    answered = any(row["answers"]["text"] for row in rows)
+    if labelled and not answered:
         raise CourseError(
             "no question has an answer",
             where=source,
             fix='"answers" with a "text" each; questions alone can be predicted: minirbt predict',
         )
-    if placeholders or 0 < len(none) < rows:
-        done = "neither learned nor scored" if labelled else "predicted, and not scored"
-        what = f"{counted(len(found), 'questions')} without an answer in the passage ({some(found)}): {done}"
-        note(what, where=source)
+    if placeholders or (without and answered):
+        _note_unanswered(source, placeholders + without, labelled)
+    return rows
+
+
+def _note_unanswered(source: str, places: list[str], labelled: bool) -> None:
+    done = "neither learned nor scored" if labelled else "predicted, and not scored"
+    what = f"{counted(len(places), 'questions')} without an answer in the passage ({some(places)}): {done}"
+    note(what, where=source)
 
 
 def _asked(file: Path) -> Iterator[tuple[str, Fields | CourseError]]:
@@ -364,7 +363,9 @@ def _place(context: str, text: str, start: int | None) -> int:
 
 def _field(fields: Fields, name: str, where: str) -> object:
     if name not in fields:
-        raise CourseError(f"no {name} in the row", where=where, fix=f"it has {', '.join(fields)}")
+        asks = {"data", "paragraphs", "qas", "question"} & {*fields}
+        hint = "; passages with questions are read without --text-column" if asks else ""
+        raise CourseError(f"no {name} in the row", where=where, fix=f"it has {', '.join(fields)}{hint}")
     return fields[name]
 
 

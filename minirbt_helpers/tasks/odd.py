@@ -50,7 +50,7 @@ class OddRows:
         if not self.kept and sum(map(len, self.places.values())) > rows:
             what = f"{' and '.join(parts)}, and {counted(rows, self.kind)} to use"
             raise CourseError(what, where=self.source, fix="check the columns, or whether this is the right file")
-        note(f"{' and '.join(parts)} {'keep their places' if self.kept else 'left out'}", where=self.source)
+        note(f"{' and '.join(parts)} {'kept in place' if self.kept else 'left out'}", where=self.source)
 
     def _part(self, why: str, places: list[str]) -> str:
         cause = f": {self.errors[0].what[:80]}" if why == UNREADABLE else ""

@@ -166,7 +166,8 @@ def own_task(
     if layout and answers is None:
         answers = {label: label for label in layout.labels(Path(train))}
         if len(answers) < 2:
-            raise CourseError(f"labels {list(answers)}", where=train, fix="a task needs at least two")
+            found = f"the only label is {next(iter(answers))!r}" if answers else "no rows with a label in it"
+            raise CourseError(found, where=train, fix="a task needs at least two labels")
     if answers and len(set(answers.values())) < len(answers):
         raise CourseError(f"two labels mean the same: {dict(answers)}", fix="give every label a meaning of its own")
     return Task(name, "your own task", files, layout, answers=answers or {})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import CourseError
-from ..lines import read_lines
+from ..lines import read_lines, refuse_old_line_ends
 
 JSON = (".json", ".jsonl")  # how the names of files of JSON lines end
 Fields = Mapping[str, object]
@@ -68,6 +68,7 @@ def read_rows(
         CourseError: a file of another form.
     """
     lines = list(read_lines(file))
+    refuse_old_line_ends(file, lines)
     first = next(filter(visible, lines), "").strip().lstrip("\ufeff")
     in_json = file.suffix in JSON and "\t" not in first
     if first.startswith("[") and "\t" not in first and (rows := _listed(file, "\n".join(lines))):
@@ -125,6 +126,10 @@ def _table(file: Path, lines: Sequence[str], needed: Sequence[str], label: str, 
             f"the header has no {' and no '.join(missing)}: {', '.join(head)[:200]}",
             where=f"{file}, line {number}",
             fix="name the columns in the first line, with tabs between them",
+        )
+    if twice := [name for name in (*needed, label) if names.count(name) > 1]:
+        raise CourseError(
+            f"two columns are called {twice[0]}", where=f"{file}, line {number}", fix="give each a name of its own"
         )
     return _rows(file, _without(head, cells), names)
 
