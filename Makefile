@@ -1,11 +1,13 @@
-# make course · test · lab · refresh · bench — each installs what it needs, once.
+# make course · check · test · lab · refresh · bench — each installs what it needs, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Tests on all processors (four at most, for the memory's sake), a file of tests on one; the longest files first.
+SPREAD := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := course
-.PHONY: course test lab refresh bench
+.PHONY: course check test lab refresh bench
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -18,9 +20,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 course: $(INSTALLED)  ## run every notebook headless; executed notebooks and index.html under runs/sample
 	$(BIN)/minirbt course
 
-test: $(INSTALLED)  ## the tests, all notebooks included
+check: $(INSTALLED)  ## before a commit: the linter, and the tests that take seconds
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow"
+
+test: $(INSTALLED)  ## before a push, and in CI: all tests, all notebooks included
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest $(SPREAD)
 
 lab: $(INSTALLED)  ## JupyterLab with the course
 	$(BIN)/jupyter lab notebooks/00_tour.ipynb

@@ -10,17 +10,23 @@ JSON in benchmarks/results.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 
 import torch
-from distillation import RESULTS, hardware, random_blocks, resident_peak, tokenizer
+from full_size import (
+    RESULTS,
+    SIZES,
+    forget_peak,
+    hardware,
+    last_line,
+    random_blocks,
+    random_model,
+    resident_peak,
+    tokenizer,
+)
 
 from minirbt_helpers.course import Lesson
-from minirbt_helpers.models import ARCHITECTURES
 from minirbt_helpers.models.architectures import FULL_VOCABULARY
 from minirbt_helpers.recipe import Recipe, load_recipe
 from minirbt_helpers.training import distill, dry_run
@@ -51,14 +57,14 @@ def real(recipe: Recipe, texts: dict) -> dict:
 def memory(micro_batch: int = 8) -> dict:
     """Planned bytes of a step at full size, and the rise of the resident peak in two steps (Linux)."""
     words = tokenizer(FULL_VOCABULARY)
-    teacher = ARCHITECTURES["RoBERTa-wwm-ext"].random_model("full", FULL_VOCABULARY)
+    teacher = random_model("RoBERTa-wwm-ext", SIZES["full"])
     recipe = load_recipe("full", batch_size=micro_batch, micro_batch=micro_batch)
     ready = prepare(recipe, "one-stage", teacher, tokenizer=words)
     blocks = random_blocks(micro_batch, recipe.length, FULL_VOCABULARY)
     with fast_on_cpu(ready.teacher, ready.student):
         planned = sum(memory_needed(recipe, ready, blocks).values())
         loaded = sum(weight.nbytes for model in (ready.teacher, ready.student) for weight in model.parameters())
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        forget_peak(torch.device("cpu"))
         before, steps = resident_peak(), Steps(recipe, ready.pupil, ready.world)
         batch = ready.batches(recipe, blocks)[0]
         for step in (1, 2):
@@ -84,13 +90,8 @@ def main() -> None:
         print(json.dumps({"planned": planned, "real": real}[options.part](recipe, texts)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--steps", str(options.steps), "--folder", folder, "--part"]
-        results = {
-            part: json.loads(
-                subprocess.run([*command, part], check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-            )
-            for part in ("planned", "real", "memory")
-        }
+        command = [__file__, "--steps", str(options.steps), "--folder", folder, "--part"]
+        results = {part: json.loads(last_line(*command, part)) for part in ("planned", "real", "memory")}
     results["planned_to_real"] = results["planned"]["seconds"] / results["real"]["seconds"]
     results["memory"]["planned_to_real"] = results["memory"]["planned_gib"] / results["memory"]["real_gib"]
     print(json.dumps(results, indent=2))

@@ -6,13 +6,15 @@ random tokens, or those of a text, in memory.
 
 import gc
 import itertools
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -23,7 +25,10 @@ from transformers import BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
 
 from minirbt_helpers.models import ARCHITECTURES
 from minirbt_helpers.models.architectures import FULL_VOCABULARY
+from minirbt_helpers.workspace import PACKAGE
 
+ROOM = "minirbt_helpers.insight"
+MEASURING = ("measured.speed", "measured.reading", "measured.hidden_states", "measured.attention")
 RESULTS = Path(__file__).parent / "results"
 SIZES = {
     "full": {"scale": "full", "vocabulary": FULL_VOCABULARY, "length": 512},
@@ -53,6 +58,10 @@ class Blocks:
     def __getitem__(self, places: int | slice | list[int]) -> dict:
         rows = {name: column[places] for name, column in self.columns.items()}
         return rows if self.arrays else {name: row.tolist() for name, row in rows.items()}
+
+    def first(self, most: int | None) -> "Blocks":
+        """The first blocks; None: all."""
+        return Blocks({name: column[:most] for name, column in self.columns.items()}, self.arrays)
 
     def with_format(self, form: str) -> "Blocks":
         """The same blocks, with rows as arrays."""
@@ -292,10 +301,17 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
+@cache
 def insight() -> ModuleType:
-    """The room :mod:`minirbt_helpers.insight`: what measures, also where what draws is not installed."""
-    from minirbt_helpers import insight as room
-
+    """The room :mod:`minirbt_helpers.insight`; where what draws is not installed, its measuring half alone."""
+    with suppress(ModuleNotFoundError):
+        return import_module(ROOM)
+    room = ModuleType(ROOM)
+    room.__path__ = [str(PACKAGE / "insight")]  # a room without its door, which brings the pictures
+    sys.modules[ROOM] = room
+    for name in MEASURING:
+        with suppress(ModuleNotFoundError):  # scipy, say: its part is left out
+            vars(room).update(vars(import_module(f"{ROOM}.{name}")))
     return room
 
 
@@ -316,8 +332,3 @@ def last_line(*arguments: str) -> str:
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1][:200])
     return done.stdout.splitlines()[-1]
-
-
-def median_of_late(seconds: Sequence[float]) -> float:
-    """The median of the second half: the first steps warm up."""
-    return statistics.median(seconds[len(seconds) // 2 :])

@@ -62,7 +62,6 @@ from minirbt_helpers.workspace import atomic_file, project_root, versions, write
 STAGES = {"assistant": ("RoBERTa-wwm-ext", "RBT6"), "student": ("RBT6", "MiniRBT-H256")}  # teacher, learner
 PUBLISHED_TOKENS = 100_000 * 4096 * 512  # of each stage
 MICRO_BATCHES = (8, 32, 64, 128, 256, 512, 1024)
-PARTS_OF_A_STEP = 4  # micro-batches in a step that counts
 TRAINING = ("pydantic", "textbrewer", "tensorboard")  # what the engine and TextBrewer need
 DATA = project_root() / "data_samples"
 CUDA = torch.cuda.is_available()
@@ -110,9 +109,7 @@ class Plan:
         """Note a finding under a place such as ``"assistant", "engine bf16"``."""
         with open(self.notes, "a", encoding="utf-8") as stream:
             stream.write(json.dumps([place, found]) + "\n")
-        shown = found if isinstance(found, dict) else {"": found}
-        plain = {name: value for name, value in shown.items() if isinstance(value, int | float | str)}
-        print(" · ".join(place), json.dumps(plain), flush=True)
+        print(" · ".join(place), json.dumps(found)[:300], flush=True)
 
     def attempt(self, *place: str, find: Callable[[], object], seconds: float = 0.0) -> bool:
         """Note what a measurement finds, or why there is none; the next ones come all the same.
@@ -145,9 +142,9 @@ def measure_training(plan: Plan) -> None:
     for stage in STAGES:
         plan.note(stage, "operations_per_token", found=operations(*STAGES[stage], plan.sizes))
         plan.attempt(stage, f"engine {form}", find=partial(engine, plan, stage, peaks[form], best), seconds=15)
-    plan.attempt(
-        "student", "engine fp16", find=partial(scaled, plan, 1 if plan.tiny else best.get("student", 8)), seconds=10
-    )
+    if form != "fp16":
+        find = partial(scaled, plan, 1 if plan.tiny else best.get("student", 8))
+        plan.attempt("student", "engine fp16", find=find, seconds=10)
     for name, precision in ((f"{form} autocast", form), ("fp32", "fp32")):
         for stage in STAGES:
             find = partial(stock, plan, stage, precision, peaks[precision])
@@ -161,8 +158,7 @@ def measure_training(plan: Plan) -> None:
 def engine(plan: Plan, stage: str, peak: float, best: dict[str, int]) -> dict:
     """This engine at its best micro-batch, where a step's time goes, and where it waits for the GPU."""
     run = Engine(STAGES[stage][0], stage, plan.sizes, plan.precision)
-    best[stage] = best_micro_batch(run, plan)
-    found = speed(run, plan, stage, best[stage], peak)
+    found = speed(run, plan, stage, *best_micro_batch(run, plan), peak)
     best[stage] = found["micro_batch"]
     return found | inside(run, best[stage])
 
@@ -173,11 +169,12 @@ def compiled(plan: Plan, stage: str, peak: float, micro_batch: int) -> dict:
 
     torch._dynamo.reset()
     counters.clear()
+    torch.compiler.set_stance("default" if CUDA else "force_eager")  # a CPU takes minutes to compile
     run = Engine(STAGES[stage][0], stage, plan.sizes, plan.precision, compiled=True)
     begin = time.perf_counter()
     run.seconds(micro_batch, count=1)
     first = {"seconds_to_compile": time.perf_counter() - begin}
-    found = speed(run, plan, stage, micro_batch, peak)
+    found = speed(run, plan, stage, micro_batch, run.seconds(micro_batch, count=1), peak)
     graphs = {"graphs": counters["stats"]["unique_graphs"], "graph_breaks": dict(counters["graph_break"])}
     return first | found | graphs | inside(run, found["micro_batch"])
 
@@ -193,20 +190,25 @@ def scaled(plan: Plan, micro_batch: int) -> dict:
 def stock(plan: Plan, stage: str, precision: str, peak: float) -> dict:
     """TextBrewer as it comes, at its own best micro-batch."""
     run = Stock(STAGES[stage][0], stage, plan.sizes, precision)
-    return speed(run, plan, stage, best_micro_batch(run, plan), peak)
+    return speed(run, plan, stage, *best_micro_batch(run, plan), peak)
 
 
-def best_micro_batch(run: Engine | Stock, plan: Plan) -> int:
-    """The micro-batch of the most tokens a second, searched upwards as long as it fits and pays by two hundredths."""
-    best, fastest = 0, 0.0
+def best_micro_batch(run: Engine | Stock, plan: Plan) -> tuple[int, float]:
+    """The micro-batch of the most tokens a second, and the seconds of its step.
+
+    Searched upwards as long as it fits, pays by two hundredths, and leaves time for other things.
+    """
+    best, step = 0, 0.0
     for micro_batch in (2, 4) if plan.tiny else MICRO_BATCHES:
-        seconds = seconds_that_fit(run, micro_batch)
-        if seconds is None or micro_batch / seconds < 1.02 * fastest:
+        if best and 5 * step * micro_batch / best > plan.left / 5:
             break
-        best, fastest = micro_batch, micro_batch / seconds
+        seconds = seconds_that_fit(run, micro_batch)
+        if seconds is None or (best and micro_batch / seconds < 1.02 * best / step):
+            break
+        best, step = micro_batch, seconds
     if not best:
         raise MemoryError(f"not even a micro-batch of {micro_batch} fits")
-    return best
+    return best, step
 
 
 def seconds_that_fit(run: Engine | Stock, micro_batch: int, parts: int = 1, count: int = 3) -> float | None:
@@ -220,22 +222,30 @@ def seconds_that_fit(run: Engine | Stock, micro_batch: int, parts: int = 1, coun
     return None
 
 
-def speed(run: Engine | Stock, plan: Plan, stage: str, micro_batch: int, peak: float) -> dict:
-    """What a step of four micro-batches takes, and the hours of the published stage at that speed."""
+def speed(run: Engine | Stock, plan: Plan, stage: str, micro_batch: int, step: float, peak: float) -> dict:
+    """What a step takes, and the hours of the published stage at that speed.
+
+    Args:
+        micro_batch: halved until it fits.
+        step: about how many seconds a step of one micro-batch takes; where it is short, a step has four of them.
+    """
+    parts = 4 if step < 0.4 else 1
     forget_peak(DEVICE)
-    while (seconds := seconds_that_fit(run, micro_batch, PARTS_OF_A_STEP, count=4)) is None and micro_batch > 1:
+    while (seconds := seconds_that_fit(run, micro_batch, parts)) is None and micro_batch > 1:
         micro_batch //= 2
     if seconds is None:
         raise MemoryError("not even one block fits")
-    rate = PARTS_OF_A_STEP * micro_batch * plan.sizes["length"] / seconds
+    rate = parts * micro_batch * plan.sizes["length"] / seconds
     work = operations(*STAGES[stage], plan.sizes) * rate
-    return {
+    found = {
         "micro_batch": micro_batch,
+        "micro_batches_in_a_step": parts,
         "tokens_per_second": rate,
         "operations_per_second": work,
         "share_of_peak": work / peak,
         "peak_memory_gib": peak_memory(DEVICE),
-    } | ({} if plan.tiny else {"published_stage_gpu_hours": PUBLISHED_TOKENS / rate / 3600})
+    }
+    return found | ({} if plan.tiny else {"published_stage_gpu_hours": PUBLISHED_TOKENS / rate / 3600})
 
 
 def inside(run: Engine, micro_batch: int) -> dict:
@@ -281,7 +291,7 @@ def waits_in(work: Callable[[], None]) -> dict[str, int] | None:
 
 KINDS = {  # of a GPU's kernels, by what their names hold; the first that fits
     "attention": r"flash|fmha|sdpa|attention",
-    "matrix products": r"gemm|cutlass|nvjet|xmma|cublas|\bmm\b|_mm_",
+    "matrix products": r"gemm|cutlass|nvjet|xmma|cublas|addmm|bmm|\bmm\b",
     "copies": r"memcpy|memset",
     "optimizer": r"adam|multi_tensor|lpnorm|foreach",
 }
@@ -367,7 +377,7 @@ class Runs:
         self.recipe, self.doomed, self.folder = recipe, doomed, Path(recipe.output_dir)
         self.words = load_tokenizer(DATA / "models" / "teacher")
         self.sizes = sizes | {"vocabulary": max(sizes["vocabulary"], len(self.words))}
-        self.blocks, self.heldout = sample_blocks(self.words, recipe.length)
+        self.blocks, self.heldout = sample_blocks(self.words, recipe.length, 64 if sizes["scale"] == "sample" else None)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
         torch.use_deterministic_algorithms(True)
 
@@ -448,10 +458,10 @@ def sample_segmenter():
 
 
 @cache
-def sample_blocks(words, length: int) -> tuple[Blocks, Blocks]:
-    """The sample's text in blocks: to train on, and held out."""
+def sample_blocks(words, length: int, most: int | None = None) -> tuple[Blocks, Blocks]:
+    """The sample's text in blocks, to train on and held out; so many of each at most."""
     both = (DATA / "corpus" / name for name in ("train", "heldout"))
-    return tuple(text_blocks(folder, words, length, sample_segmenter()) for folder in both)
+    return tuple(text_blocks(folder, words, length, sample_segmenter()).first(most) for folder in both)
 
 
 # --- 3: the family --------------------------------------------------------------------------------------------------
@@ -463,12 +473,11 @@ def measure_family(plan: Plan) -> None:
     models = {name: random_model(name, plan.sizes).eval().to(DEVICE, dtype) for name in ARCHITECTURES}
     for batch, length in itertools.product((1, 32), (32,) if plan.tiny else (128, 512)):
         rounds = 2 if plan.tiny else 20
-        timings = room.time_models(models, batch, length, rounds)
+        timings = room.model_timings(models, batch, length, rounds)
         faster = room.speed_ups(timings, "RoBERTa-wwm-ext")
-        seconds = {name: statistics.median(room.seconds_of(rounds)) for name, rounds in timings.items()}
         found = {
-            name: {"milliseconds": 1e3 * one, "texts_per_second": batch / one, "times_teacher": faster[name].median}
-            for name, one in seconds.items()
+            name: {"milliseconds": one, "texts_per_second": 1e3 * batch / one, "times_teacher": faster[name].median}
+            for name, one in room.median_milliseconds(timings).items()
         }
         plan.note(f"batch {batch}, length {length}, {plan.precision}", found=found)
 
@@ -494,11 +503,11 @@ def measure_insight(plan: Plan) -> None:
         return found
 
     teacher, student = (
-        timed(f"{name} reads", partial(room.read_all, model, sentences, name)) for name, model in models.items()
+        timed(f"{name} reads", partial(room.readings, model, sentences, name)) for name, model in models.items()
     )
     timed("CKA of all pairs of states", lambda: room.cka_matrix(teacher, student))
     distances = timed("distances of all pairs of heads", lambda: room.head_distances(teacher, student))
-    timed("heads paired", lambda: room.match_heads(distances))
+    timed("heads paired", lambda: room.head_matches(distances))
     timed("attention within words", lambda: room.word_binding(teacher)) if LTP else None
     plan.note("sentences", found=len(sentences))
     plan.note("seconds", found=taken)
@@ -513,13 +522,15 @@ def measure_pretraining(plan: Plan) -> None:
     from minirbt_helpers.training import grow, held_out
 
     words = load_tokenizer(DATA / "models" / "teacher")
-    minutes = 0.01 if plan.tiny else min(2.0, (plan.left - 20) / 60)  # the rest is for starts, checks and the end
+    minutes = (
+        0.01 if plan.tiny else max(0.2, min(2.0, (plan.left - 20) / 60))
+    )  # the rest is for starts, checks and the end
     batch = 4 if plan.tiny else 256
     with tempfile.TemporaryDirectory() as folder:
         settings = {"batch_size": batch, "micro_batch": batch, "precision": plan.precision, "output_dir": folder}
         rare = {"evaluate_every": 10**6, "checkpoint_every": 10**6, "workers": 4 if CUDA else 0}
         recipe = load_recipe("sample", **settings, **rare)
-        texts = partial(sample_blocks, words)
+        texts = partial(sample_blocks, words, most=64 if plan.tiny else None)
         done = grow(recipe, ARCHITECTURES["RoBERTa-wwm-ext"], texts=texts, tokenizer=words, minutes=minutes,
                     output=Path(folder) / "teacher", progress=False)  # fmt: skip
         for phase in sorted({row["phase"] for row in done.metrics}):
@@ -538,7 +549,7 @@ PARTS = {
     "training": Part(measure_training, 40, TRAINING),
     "runs": Part(measure_runs, 23, TRAINING),
     "family": Part(measure_family, 7),
-    "insight": Part(measure_insight, 5),
+    "insight": Part(measure_insight, 5, ("scipy",)),
     "pretraining": Part(measure_pretraining, 25, TRAINING),
 }
 
@@ -617,6 +628,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="for all parts together")
     parser.add_argument("--tiny", action="store_true", help="small models, few steps, no limit, any machine")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the result")
+    parser.add_argument("--readme", action="store_true", help="only put what was measured before into README.md")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--doomed", type=Path, help=argparse.SUPPRESS)
@@ -626,6 +638,8 @@ def main() -> None:
     elif options.part:
         plan = json.loads((options.folder / "plan.json").read_text(encoding="utf-8"))
         PARTS[options.part].run(Plan(plan, options.folder / "notes.jsonl"))
+    elif options.readme:
+        update_readme(project_root() / "README.md")
     elif not (CUDA or options.tiny):
         sys.exit("no GPU here, or a torch without CUDA: --tiny runs the same on this machine, small")
     else:
@@ -652,6 +666,16 @@ def measure_all(minutes: float, tiny: bool, output: Path) -> Path:
     report.write()
     print(f"kept in {report.file}")
     return report.file
+
+
+def update_readme(readme: Path) -> None:
+    """Put the table of hours as it is now, measured or assumed, in the place of the one that stands there."""
+    from minirbt_helpers.training import hours_table, machines
+
+    table, text = hours_table(machines()), readme.read_text(encoding="utf-8")
+    head = re.escape("\n".join(table.splitlines()[:2]))
+    with atomic_file(readme) as stream:
+        stream.write(re.sub(rf"{head}(\n\|[^\n]*)*", lambda _: table, text))
 
 
 def now() -> str:

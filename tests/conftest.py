@@ -1,13 +1,59 @@
-"""What several tests need: the shipped models, a small recipe, real data where it is at hand."""
+"""What several tests need: the command line, the shipped models, a small recipe, real data where it is at hand."""
 
+import json
 import os
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("MINIRBT_HEADLESS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: several tests run at once, each on one thread
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # a busy machine breaks no law
+LONGEST = ("test_full_size.py", "test_course.py", "test_engine.py")  # first, so that none of them is left for the end
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def minirbt(*arguments: object) -> CompletedProcess:
+    """Run the command line in this process; one of its own would load torch and transformers anew, for seconds."""
+    from minirbt_helpers.__main__ import main
+
+    output, errors, status = StringIO(), StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, chdir(ROOT), redirect_stdout(output), redirect_stderr(errors):
+        patch.setattr(sys, "argv", ["minirbt", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+    return CompletedProcess(sys.argv, status, output.getvalue(), errors.getvalue())
+
+
+@pytest.fixture(scope="session")
+def few_rows(tmp_path_factory) -> Path:
+    """A task folder with the first rows of every shipped task's files."""
+    folder = tmp_path_factory.mktemp("tasks")
+    for file in (ROOT / "data_samples" / "tasks").glob("*/*.*"):
+        copy = folder / file.parent.name / file.name
+        copy.parent.mkdir(exist_ok=True)
+        text = file.read_text(encoding="utf-8")
+        if text.startswith("{\n"):  # passages with questions, not a row a line
+            content = json.loads(text)
+            enough = content["data"][: 2 if file.parent.name == "drcd" else 1]  # notebook 05 shows six of DRCD's
+            copy.write_text(json.dumps(content | {"data": enough}), encoding="utf-8")
+        else:
+            copy.write_text("".join(text.splitlines(keepends=True)[:17]), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -178,6 +178,7 @@ def test_windows_hold_every_character_of_the_passage(questions, tokenizer):
         assert {place for place, character in enumerate(row["context"]) if not character.isspace()} <= places
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_the_spans_scores_full_marks(questions, tokenizer):
     cut = windows(questions, tokenizer, 128)
     longest = max(map(len, cut["input_ids"]))
@@ -279,8 +280,9 @@ def test_only_questions_with_a_whole_answer_in_a_window_are_learned(tokenizer):
     assert count == 1 and kept.to_list() == cut.filter(lambda window: window["row"] == 0).to_list() and len(kept) > 1
 
 
-def test_finetuning_on_questions_repeats_itself_and_answers(tokenizer, recipe, tmp_path):
-    run = recipe.model_copy(update={"epochs": 2, "task_rows": 16, "task_batch_size": 8})
+@pytest.mark.slow
+def test_finetuning_on_questions_repeats_itself_and_answers(tokenizer, recipe, few_rows, tmp_path):
+    run = recipe.model_copy(update={"epochs": 2, "task_batch_size": 3, "task_dir": str(few_rows)})
     model = load_model("data_samples/models/student")
     first, second = (finetune(run, "drcd", model, tokenizer, learning_rate=1e-3, progress=False) for _ in range(2))
     assert first.by_epoch == second.by_epoch and len(first.by_epoch) == 2
@@ -319,9 +321,10 @@ def test_questions_that_cannot_be_learned_are_counted_and_left_out(tokenizer, re
         finetune(run, own_task("mine", files["bad"], files["train"]), model, tokenizer, progress=False)
 
 
-def test_a_taught_reader_follows_its_teacher(tokenizer, recipe):
+@pytest.mark.slow
+def test_a_taught_reader_follows_its_teacher(tokenizer, recipe, few_rows):
     """TextBrewer gets both sides' logits, padding apart: the loss falls below that of the student alone."""
-    run = recipe.model_copy(update={"epochs": 1, "task_rows": 16, "hard_label_weight": 0.0})
+    run = recipe.model_copy(update={"epochs": 1, "task_dir": str(few_rows), "hard_label_weight": 0.0})
     model = load_model("data_samples/models/student")
     teacher = finetune(run, "drcd", model, tokenizer, learning_rate=1e-3, every_epoch=False, progress=False)
     settings = {"learning_rate": 1e-3, "seed": 1, "every_epoch": False, "progress": False}

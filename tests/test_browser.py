@@ -20,6 +20,7 @@ LOCAL = re.compile(r"^(https?|wss?)://127\.0\.0\.1:\d+/|^(data|blob|about):")
 SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what the test saw
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)"),
 ]
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright (pip install '.[dev]')")

@@ -5,13 +5,13 @@ import itertools
 import json
 import logging
 import re
-import subprocess
+import runpy
 import sys
 import time
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, minirbt
 from datasets import Dataset
 
 from minirbt_helpers import insight, training
@@ -67,6 +67,7 @@ def test_all_published_numbers_are_the_seeds(shared):
             assert numbers == [[float(one.rstrip("%")) for one in cell.split("/")] for cell in list(row.values())[1:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("length", [7, 128])
 def test_the_formula_counts_what_torch_counts(name, length):
@@ -151,28 +152,19 @@ def test_the_committed_measurement_is_complete():
         assert insight.benchmark_rows(COMMITTED, kind), kind
 
 
-def test_the_benchmark_runs_and_its_trial_keeps_nothing():
-    command = [sys.executable, "benchmarks/speed.py", "speed", "--tiny", "--batch", "1", "--length", "32"]
+@pytest.mark.slow
+def test_the_benchmark_runs_and_its_trial_keeps_nothing(monkeypatch, capsys):
+    program = str(ROOT / "benchmarks" / "speed.py")
+    monkeypatch.setattr(sys, "argv", [program, "speed", "--tiny", "--batch", "1", "--length", "32"])
     before = COMMITTED.read_bytes()
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0 and '"kind": "speed"' in done.stdout, done.stderr
+    runpy.run_path(program, run_name="__main__")
+    assert '"kind": "speed"' in capsys.readouterr().out
     assert COMMITTED.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_compare_prints_a_row_per_model():
-    command = [
-        sys.executable,
-        "-m",
-        "minirbt_helpers",
-        "compare",
-        "--scale",
-        "sample",
-        "--length",
-        "8",
-        "--rounds",
-        "1",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = minirbt("compare", "--scale", "sample", "--length", 8, "--rounds", 1)
     assert done.returncode == 0, done.stderr
     table = [line for line in done.stdout.splitlines() if line.startswith("|")][2:]
     assert [line.split("|")[1].strip() for line in table] == list(ARCHITECTURES)
@@ -242,6 +234,7 @@ def padded(count: int, length: int) -> dict[str, torch.Tensor]:
     return {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": (torch.arange(length) > 4).long() * mask}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "length"), [(1, 3), (5, 40), (2, 128)])
 def test_onnx_and_int8_agree_with_the_original_within_tolerance(deployed, count, length):
     """ONNX to rounding, 1e-5 of the logits' spread over long texts; int8 to 20% of it at worst, 8% on the whole."""
@@ -260,11 +253,13 @@ def test_onnx_and_int8_agree_with_the_original_within_tolerance(deployed, count,
             assert gap.abs().max() <= worst * spread and gap.square().mean().sqrt() <= usual * spread
 
 
+@pytest.mark.slow
 def test_int8_takes_less_than_half_the_disk(deployed):
     _, _, plain, small = deployed
     assert small.stat().st_size < 0.5 * plain.stat().st_size
 
 
+@pytest.mark.slow
 def test_an_exported_model_takes_the_place_of_the_original(deployed):
     model, tokenizer, plain, _ = deployed
     task = TASKS["tnews" if hasattr(model, "classifier") else "cmrc2018"]
@@ -279,13 +274,14 @@ def test_an_exported_model_takes_the_place_of_the_original(deployed):
         assert tuned.guess(Dataset.from_list(rows)) == exported.guess(Dataset.from_list(rows))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("deployed", ["tnews"], indirect=True)
 def test_the_command_exports_what_finetune_saved(deployed, tmp_path):
-    from minirbt_helpers.__main__ import export
-
     model, tokenizer, _, small = deployed
-    task = TASKS["tnews" if hasattr(model, "classifier") else "cmrc2018"]
+    task = TASKS["tnews"]
     Finetuned(model, tokenizer, task, ({task.metric: 0.0},), 0.0, 1, 0, 0, 64).save(tmp_path / "tuned")
-    export(tmp_path / "tuned", tmp_path / "model.onnx", int8=True)
+    done = minirbt("export", tmp_path / "tuned", tmp_path / "model.onnx", "--int8")
+    assert done.returncode == 0, done.stderr
     batch = padded(2, 9)
     pairs = zip(
         OnnxModel(small)(**batch).to_tuple(), OnnxModel(tmp_path / "model.onnx")(**batch).to_tuple(), strict=True

@@ -241,6 +241,7 @@ for action in (
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX systems")
 def test_no_room_on_disk_leaves_nothing(tmp_path):
     command = [sys.executable, "-c", LITTLE_ROOM, str(tmp_path)]  # files of 2 kB at most

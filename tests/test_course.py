@@ -5,12 +5,13 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, minirbt
 
 from minirbt_helpers.course import notebooks, run_course
 from minirbt_helpers.errors import CourseError
@@ -23,8 +24,9 @@ IN_COLAB = "https://colab.research.google.com/github/minirbt-course/minirbt-cour
 # --- notebooks ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_each_notebook_runs_on_its_own(name, tmp_path):
+def test_each_notebook_runs_on_its_own(name, few_rows, tmp_path):
     """In a fresh runs folder, from the notebooks' own folder, with knobs changed; 04 and 05 with few steps."""
     output = tmp_path / f"{name}.ipynb"
     knobs = {
@@ -33,7 +35,8 @@ def test_each_notebook_runs_on_its_own(name, tmp_path):
         "OUTPUT_DIR": str(tmp_path / "runs"),
         "STEPS": 6,
         "EPOCHS": 1,
-        "TASK_ROWS": 96,
+        "TASK_ROWS": 12,
+        "TASK_DIR": str(few_rows),
     }
     papermill.execute_notebook(
         str(ROOT / "notebooks" / f"{name}.ipynb"), str(output), parameters=knobs, progress_bar=False,
@@ -42,14 +45,34 @@ def test_each_notebook_runs_on_its_own(name, tmp_path):
     assert nbformat.read(output, as_version=4)
 
 
-def test_the_course_leaves_executed_notebooks_and_an_index(tmp_path):
-    index = run_course("sample", tmp_path, only="00")
-    assert index.read_text(encoding="utf-8").count("00_tour.html") == 1
-    assert (tmp_path / "00_tour.html").exists() and (tmp_path / "00_tour.ipynb").exists()
+def notebook(file: Path, *cells: str) -> Path:
+    """Write a notebook of code cells, the first of which has the parameters."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
+    content.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(content, file)
+    return file
+
+
+@pytest.mark.slow
+def test_the_course_leaves_executed_notebooks_and_an_index(tmp_path, monkeypatch):
+    """Two small notebooks stand for the course's, which are run above; the second one fails."""
+    good = notebook(tmp_path / "00_good.ipynb", "SCALE = None", "print('here', SCALE)")
+    bad = notebook(tmp_path / "01_bad.ipynb", "SCALE = None", "1 / 0", "print('not reached')")
+    monkeypatch.setattr("minirbt_helpers.course.notebooks", lambda: [good, bad])
+    output = tmp_path / "out"
+    index = run_course("sample", output, only="00")
+    assert index.read_text(encoding="utf-8").count("00_good.html") == 1 and not (output / "01_bad.ipynb").exists()
+    assert "here sample" in (output / "00_good.html").read_text(encoding="utf-8")
+    assert nbformat.read(output / "00_good.ipynb", as_version=4).cells[-1].outputs[0].text == "here sample\n"
+    with pytest.raises(CourseError, match="cell 3 failed: ZeroDivisionError") as caught:  # papermill puts one in
+        run_course("sample", output)
+    assert caught.value.where == str(output / "01_bad.ipynb") and (output / "01_bad.ipynb").exists()
     with pytest.raises(CourseError, match="no notebook begins with '99'"):
-        run_course("sample", tmp_path, only="99")
+        run_course("sample", output, only="99")
     with pytest.raises(CourseError, match="unknown SCALE 'smaple'"):
-        run_course("smaple", tmp_path, only="00")
+        run_course("smaple", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,11 +160,7 @@ def test_full_is_the_published_recipe():
 # --- the command line -----------------------------------------------------------------------------------------------
 
 
-def minirbt(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "minirbt_helpers", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-
-
+@pytest.mark.slow
 def test_text_to_finetuned_student_by_the_command_line(tmp_path):
     text, heldout = ROOT / "data_samples/corpus/train/weather.txt", ROOT / "data_samples/corpus/heldout/weather.txt"
     runs = ["--output-dir", tmp_path, "--steps", "3", "--batch-size", "4", "--heldout", heldout]
@@ -174,13 +193,21 @@ def test_text_to_finetuned_student_by_the_command_line(tmp_path):
 )
 def test_bad_commands_end_with_one_clear_message(arguments, message):
     done = minirbt(*arguments)
-    assert done.returncode == 1 and message in done.stderr
-    assert "Traceback" not in done.stderr and "->" in done.stderr
+    assert done.returncode == 1 and message in done.stderr and "->" in done.stderr
 
 
 def test_doctor_names_this_machine():
     done = minirbt("doctor")
     assert done.returncode == 0 and "transformers" in done.stdout and "memory" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_command_is_a_process_of_its_own():
+    """What the other tests run in theirs: status, message and no traceback are those of `python -m`."""
+    command = [sys.executable, "-m", "minirbt_helpers", "finetune", "mine", "--model", "none", "--train", "a.tsv"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1 and "minirbt: --train without --dev" in done.stderr and not done.stdout
+    assert "Traceback" not in done.stderr
 
 
 # --- the house ------------------------------------------------------------------------------------------------------
@@ -196,6 +223,8 @@ def test_environment_and_constraints_are_in_step():
     direct = re.findall(r'^    "([a-z-]+)[><=]', (ROOT / "pyproject.toml").read_text(), re.M)
     assert set(direct) | {"jupyterlab"} == set(named)
     assert pins["torch"] == "2.13.0"
+    ruff, _ = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert ruff["additional_dependencies"] == [f"ruff=={pins['ruff']}"]
 
 
 ROOMS = {"text", "models", "tasks", "training", "insight", "exercises"}
@@ -205,13 +234,15 @@ MAY_USE |= {"insight": ROOMS - {"exercises"}, "exercises": ROOMS}
 
 def test_imports_run_downwards():
     package = ROOT / "minirbt_helpers"
-    for file in package.glob("*/*.py"):
-        room = file.parent.name
+    for file in package.rglob("*.py"):
+        room, *deeper = file.relative_to(package).parts
+        if room not in ROOMS:  # the top floor and the ground floor
+            continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
-                other = node.module.split(".")[0]
+            if isinstance(node, ast.ImportFrom) and node.level == len(deeper) + 1:  # from outside the room
+                other = (node.module or "").split(".")[0]
                 assert other not in ROOMS or other in MAY_USE[room], f"{file}: {other}"
-                assert other not in ("course", "__main__"), f"{file}: {other}"
+                assert other not in ("course", "commands", "doctor", "publishing", "__main__"), f"{file}: {other}"
 
 
 def test_importing_the_package_loads_nothing_heavy():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import minirbt
 from safetensors.torch import load_file
 from textbrewer import DistillationConfig, GeneralDistiller, TrainingConfig
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -30,6 +31,8 @@ from minirbt_helpers.training.checkpoints import checkpoints
 from minirbt_helpers.training.distillation import Pupil, short_name
 from minirbt_helpers.training.loop import Steps, learning_rate, shared_batches
 from minirbt_helpers.training.machine import World
+
+pytestmark = pytest.mark.slow  # processes, training or notebooks
 
 ALONE = World(0, 1, torch.device("cpu"))
 PUBLISHED = {name: getattr(load_recipe("full"), name) for name in ("temperature_squared", "hard_label_weight",
@@ -293,9 +296,8 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TC
 def one_process(tmp_path_factory):
     """The result of an unbroken run in one process."""
     home = tmp_path_factory.mktemp("one")
-    subprocess.run(
-        [sys.executable, *COMMAND, "--output-dir", str(home)], check=True, capture_output=True, env=ENVIRONMENT
-    )
+    done = minirbt(*COMMAND[2:], "--output-dir", home)
+    assert done.returncode == 0, done.stderr
     return load_file(home / "sample" / "one-stage" / "model.safetensors")
 
 

@@ -16,6 +16,8 @@ from minirbt_helpers.training import GROWTH, grow, held_out
 from minirbt_helpers.training.growing import deepen, depth_of, length_of, settings_of
 from minirbt_helpers.training.loop import learning_rate
 
+pytestmark = pytest.mark.slow  # processes, training or notebooks
+
 TINY = ARCHITECTURES["RBT3"]
 
 

@@ -18,6 +18,8 @@ from safetensors.torch import load_file, save_file
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import load_model
 
+pytestmark = pytest.mark.slow  # processes, training or notebooks
+
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 NOWHERE = "http://127.0.0.1:9"  # nobody answers there
 FETCH = """

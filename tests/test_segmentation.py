@@ -189,6 +189,7 @@ def fetched(names: list[str], cache, address: str) -> list:
     return list(map(json.loads, done.stdout.splitlines()))
 
 
+@pytest.mark.slow
 def test_a_hub_hands_out_the_same_model(neural, neural_folder, tmp_path):
     words = neural([SENTENCE])[0]
     names = ["LTP/tiny", "LTP/tiny@v1", "LTP/tiny@v9", "LTP/huge"]

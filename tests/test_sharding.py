@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, minirbt
 from datasets import Dataset
 from hub_server import Faults, serve
 from hypothesis import given, settings
@@ -21,6 +21,8 @@ from minirbt_helpers.lines import read_lines
 from minirbt_helpers.text import build_blocks, cached_blocks
 from minirbt_helpers.text.pipeline import ShardedCorpus
 from minirbt_helpers.text.sources import Files, HubText, text_source
+
+pytestmark = pytest.mark.slow  # processes, training or notebooks
 
 TEXT = ROOT / "data_samples" / "corpus" / "train"
 SEGMENTER = "data_samples/models/segmenter"
@@ -93,9 +95,15 @@ def marks(folder: Path, step: str) -> list[int]:
     return sorted(int(mark.name) for mark in (folder / "logs" / step / "completions").glob("*"))
 
 
-def command(output: Path, *options: object) -> list[str]:
+def arguments(output: Path, *options: object) -> list[object]:
+    """Of the command line."""
     same = ["--output", output, "--tasks", TASKS, "--length", LENGTH, "--segmenter", SEGMENTER]
-    return list(map(str, [sys.executable, "-m", "minirbt_helpers", "shard", TEXT, *same, *options]))
+    return ["shard", TEXT, *same, *options]
+
+
+def command(output: Path, *options: object) -> list[str]:
+    """To be a process of its own."""
+    return list(map(str, [sys.executable, "-m", "minirbt_helpers", *arguments(output, *options)]))
 
 
 def test_the_blocks_are_those_of_the_small_path(alone, tokenizer, segmenter, tmp_path):
@@ -151,10 +159,10 @@ def test_two_processes_share_the_work_and_one_is_killed(alone, tmp_path):
     done = set(marks(tmp_path, "references"))
     assert set(range(TASKS // 2)) < done < set(range(TASKS))
     kept = {rank: (tmp_path / "text" / f"{rank:05d}.ref").stat().st_mtime_ns for rank in done}
-    early = subprocess.run(command(tmp_path, "--step", "blocks", *share[0]), capture_output=True, text=True, cwd=ROOT)
+    early = minirbt(*arguments(tmp_path, "--step", "blocks", *share[0]))
     assert early.returncode == 1 and f"{TASKS - len(done)} of {TASKS} shards have no references yet" in early.stderr
     for one in reversed(share):
-        last = subprocess.run(command(tmp_path, *one), capture_output=True, text=True, cwd=ROOT)
+        last = minirbt(*arguments(tmp_path, *one))
         assert last.returncode == 0, last.stderr
     assert f"{len(alone.run()):,} blocks" in last.stdout
     assert marks(tmp_path, "references") == marks(tmp_path, "blocks") == list(range(TASKS))

@@ -246,6 +246,7 @@ for source in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_a_task_may_be_any_revision_of_any_dataset_of_a_hub(tmp_path):
     rows = Dataset.from_dict({"sentence1": ["一"], "sentence2": ["二"], "label": ["neutral"]})
     published(tmp_path / "datasets" / "someone" / "else", "ocnli", validation=rows)
@@ -281,6 +282,7 @@ def test_the_encoder_is_copied_and_the_model_left_alone(tokenizer):
     assert not {w.data_ptr() for w in classifier.parameters()} & {w.data_ptr() for w in model.parameters()}
 
 
+@pytest.mark.slow
 def test_finetuning_fits_its_training_rows_and_repeats_itself(tokenizer, recipe, tmp_path):
     model = load_model("data_samples/models/student")
     run = recipe.model_copy(update={"epochs": 1, "task_rows": 64, "task_batch_size": 16})
@@ -342,6 +344,7 @@ def test_predictions_are_written_as_each_publisher_wants_them(tuned, tmp_path):
     assert [row["id"] for row in written] == [5, 6, 9] and {row["label"] for row in written} <= {"100", "116"}
 
 
+@pytest.mark.slow
 def test_a_taught_student_learns_from_its_teacher_and_not_from_the_labels(tuned, tokenizer, recipe):
     """Without a hard label's weight the labels do not count; with it, or with another teacher, they do."""
     run = recipe.model_copy(

@@ -1,18 +1,13 @@
 """Fine-tuning from the command line: rows of one's own, predictions, sweeps, and what is refused."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT
+from conftest import minirbt
+
+pytestmark = pytest.mark.slow  # processes, training or notebooks
 
 STUDENT = "data_samples/models/student"
-
-
-def minirbt(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "minirbt_helpers", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 def test_rows_of_your_own_from_training_to_predictions(tmp_path):
@@ -62,4 +57,3 @@ def test_a_sweep_leaves_its_rows_and_its_tables(tmp_path):
 def test_bad_commands_end_with_one_clear_message(arguments, message):
     done = minirbt(*arguments)
     assert done.returncode == 1 and message in done.stderr and "->" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -117,6 +117,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(teacher, tokenizer, block
     assert [row["step"] for row in done.metrics] == list(range(7))
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_repeated_and_another_recipe_loses_nothing(teacher, blocks, recipe, tmp_path, capsys):
     arguments = {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher, "progress": False}
     first = distill(recipe, "student", **arguments)
@@ -153,6 +154,7 @@ def test_the_student_loads_with_plain_transformers(teacher, tokenizer, blocks, r
         torch.testing.assert_close(loaded(**encoded).last_hidden_state, ours)
 
 
+@pytest.mark.slow
 def test_both_stages_learn(tokenizer, teacher, blocks, recipe):
     """The KD loss on held-out text falls below that of the start."""
     run = recipe.model_copy(update={"steps": 25, "batch_size": 16, "micro_batch": 16, "evaluate_every": 25})
@@ -248,6 +250,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(teacher, blocks
         distill(recipe, "student", blocks=blocks, heldout=blocks.select([0]), teacher=teacher, student=student)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="a file limit of POSIX systems")
 def test_no_room_for_the_result_leaves_nothing_half_written(tmp_path):
     code = """
@@ -273,6 +276,7 @@ def test_a_file_in_the_way_is_refused(teacher, blocks, recipe, tmp_path):
         distill(run, "student", blocks=blocks, heldout=blocks.select([0]), teacher=teacher)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
 def test_ctrl_c_saves_a_whole_checkpoint_and_the_run_goes_on(tmp_path):
     command = [

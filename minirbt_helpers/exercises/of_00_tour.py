@@ -57,7 +57,7 @@ shelf = Shelf("00_tour", "The tour")
             ],
         ),
     ],
-    helpers=("minirbt_helpers.insight.model_views.fill_mask",),
+    helpers=("minirbt_helpers.insight.measured.guesses.mask_guesses",),
 )
 def fill_gap(logits: list[float], names: list[str], top: int) -> list[tuple[str, float]]:
     """At a gap a model gives one number for every entry of its vocabulary, a *logit*. Write `fill_gap`: turn the
@@ -236,7 +236,7 @@ def times_faster(slow: list[float], fast: list[float]) -> float:
             lambda scores, teacher: min(scores[task] / teacher[task] for task in scores.keys() & teacher.keys()),
         ),
     ],
-    helpers=("minirbt_helpers.insight.comparison.kept",),
+    helpers=("minirbt_helpers.insight.measured.scores.kept_shares",),
 )
 def share_kept(scores: dict[str, float], teacher: dict[str, float]) -> float:
     """`scores` holds a student's score by task, `teacher` its teacher's. Write `share_kept`: on average over the

@@ -312,7 +312,7 @@ def masked_input(
             lambda answer, ids, masked, labels, mask_id: mask_id != 4,
         ),
     ],
-    helpers=("minirbt_helpers.insight.text_views.masking_states",),
+    helpers=("minirbt_helpers.insight.measured.words.masking_states",),
 )
 def token_states(ids: list[int], masked: list[int], labels: list[int], mask_id: int) -> list[str]:
     """From the ids before the masking (`ids`), the ids after it (`masked`) and the `labels`, say what happened to

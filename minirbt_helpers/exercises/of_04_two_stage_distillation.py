@@ -298,7 +298,7 @@ def _off(student, teacher, weight, bias):
     helpers=(
         "torch.nn.functional.mse_loss",
         "mse_loss",
-        "minirbt_helpers.insight.similarity.hidden_mse",
+        "minirbt_helpers.insight.measured.hidden_states.hidden_mse",
         "textbrewer.losses.hid_mse_loss",
     ),
 )

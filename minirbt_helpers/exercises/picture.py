@@ -1,11 +1,8 @@
 """The picture of what is done."""
 
-import io
 from html import escape
 
-import matplotlib.pyplot as plt
-
-from ..insight.drawing import Box, Dot, Drawing, Text, text_width
+from ..insight.drawn.canvas import Box, Dot, Drawing, Text, text_width
 from .catalogue import SHELVES
 from .exercise import Shelf
 from .records import Record, read_record
@@ -87,12 +84,7 @@ class Progress:
         return self.html()
 
     def _repr_png_(self) -> bytes:
-        figure, file = self.drawing().figure(), io.BytesIO()
-        try:
-            figure.savefig(file, format="png", dpi=144)
-        finally:
-            plt.close(figure)
-        return file.getvalue()
+        return self.drawing().png()
 
 
 def _label(shelf: Shelf) -> str:

@@ -52,6 +52,7 @@ from .measured.sizes import (
     parameter_table,
 )
 from .measured.speed import (
+    SpeedCase,
     Spread,
     benchmark_rows,
     call_timings,
@@ -69,17 +70,18 @@ from .measured.speed import (
 from .measured.words import masking_states, token_words
 
 __all__ = [
-    "PALETTE", "PUBLISHED_STAGES", "AttentionExplorer", "LiveLosses", "Reading", "Sentence", "Spread", "Tower",
-    "accuracy_difference", "benchmark_rows", "best_projection", "call_timings", "cka_matrix", "comparison_table",
-    "counted_operations", "draw_accuracies", "draw_accuracy_by_depth", "draw_all_heads", "draw_blocks", "draw_cka",
-    "draw_cloze", "draw_epochs", "draw_family", "draw_head", "draw_head_pair", "draw_hidden_match", "draw_kept_shares",
-    "draw_layer", "draw_layer_guesses", "draw_layer_pairs", "draw_learning_rates", "draw_losses", "draw_mask_guesses",
-    "draw_masking", "draw_match_losses", "draw_parameters", "draw_paths", "draw_product_rates", "draw_quality",
-    "draw_speed_reasons", "draw_speed_ups", "draw_table", "draw_task_scores", "draw_temperatures", "draw_time_parts",
-    "draw_two_stages", "draw_word_binding", "draw_words", "encoder_operations", "explore", "family_member", "gaze",
-    "hardware", "head_distances", "head_matches", "hidden_mse", "hollow_model", "kept_shares", "kind_seconds",
-    "layer_guesses", "linear_cka", "mask_guesses", "masking_states", "matched_means", "median_milliseconds",
-    "model_folders", "model_timings", "parameter_counts", "parameter_table", "product_rate", "projected_cosine",
-    "published_scores", "published_table", "readings", "sentences", "speed_cases", "speed_table", "speed_ups",
-    "standard_error", "threads", "token_paths", "token_states", "token_words", "word_binding", "word_shares",
+    "PALETTE", "PUBLISHED_STAGES", "AttentionExplorer", "LiveLosses", "Reading", "Sentence", "SpeedCase", "Spread",
+    "Tower", "accuracy_difference", "benchmark_rows", "best_projection", "call_timings", "cka_matrix",
+    "comparison_table", "counted_operations", "draw_accuracies", "draw_accuracy_by_depth", "draw_all_heads",
+    "draw_blocks", "draw_cka", "draw_cloze", "draw_epochs", "draw_family", "draw_head", "draw_head_pair",
+    "draw_hidden_match", "draw_kept_shares", "draw_layer", "draw_layer_guesses", "draw_layer_pairs",
+    "draw_learning_rates", "draw_losses", "draw_mask_guesses", "draw_masking", "draw_match_losses", "draw_parameters",
+    "draw_paths", "draw_product_rates", "draw_quality", "draw_speed_reasons", "draw_speed_ups", "draw_table",
+    "draw_task_scores", "draw_temperatures", "draw_time_parts", "draw_two_stages", "draw_word_binding", "draw_words",
+    "encoder_operations", "explore", "family_member", "gaze", "hardware", "head_distances", "head_matches",
+    "hidden_mse", "hollow_model", "kept_shares", "kind_seconds", "layer_guesses", "linear_cka", "mask_guesses",
+    "masking_states", "matched_means", "median_milliseconds", "model_folders", "model_timings", "parameter_counts",
+    "parameter_table", "product_rate", "projected_cosine", "published_scores", "published_table", "readings",
+    "sentences", "speed_cases", "speed_table", "speed_ups", "standard_error", "threads", "token_paths", "token_states",
+    "token_words", "word_binding", "word_shares",
 ]  # fmt: skip

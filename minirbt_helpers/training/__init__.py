@@ -1,6 +1,6 @@
 """Pre-training and distillation (notebook 04)."""
 
-from .costs import distillation_operations, forward_operations, hours_table, machines, operations
+from .costs import Machine, distillation_operations, forward_operations, hours_table, machines, operations
 from .distillation import STAGES, Distilled, Distiller, Stage, distill
 from .dry_run import DryRun, dry_run
 from .evaluation import CLASSES, MaskedPositions, held_out, held_out_questions, kd_landmarks
@@ -11,7 +11,7 @@ from .pretraining import pretrain
 from .runs import run_folder
 
 __all__ = [
-    "CLASSES", "GROWTH", "STAGES", "Distilled", "Distiller", "DryRun", "MaskedPositions", "Phase", "Stage",
+    "CLASSES", "GROWTH", "STAGES", "Distilled", "Distiller", "DryRun", "Machine", "MaskedPositions", "Phase", "Stage",
     "check_matches", "deepen", "distill", "distillation_operations", "dry_run", "forward_operations", "grow",
     "held_out", "held_out_questions", "hidden_matches", "hours_table", "join_world", "kd_landmarks", "layer_pairs",
     "machines", "operations", "pretrain", "run_folder",

@@ -25,7 +25,7 @@ from .attention import fast_on_cpu
 from .batches import Batches
 from .evaluation import MaskedPositions, held_out
 from .loop import Losses, Watch, train
-from .machine import DTYPES, World, autocast, join_world
+from .machine import DTYPES, World, autocast, compile_encoder, join_world
 from .matches import check_matches, hidden_matches
 from .runs import identity, open_run, run_folder
 
@@ -345,8 +345,8 @@ def prepare(
         torch.manual_seed(recipe.seed)  # the projections' random start
         pupil = Pupil(Distiller(teacher_model, student_model, recipe), student_model)
     if recipe.compile:
-        teacher_model.bert.compile()
-        student_model.bert.compile()
+        compile_encoder(teacher_model)
+        compile_encoder(student_model)
     return Ready(world, tokenizer, teacher_model, student_model, pupil, details)
 
 

@@ -31,7 +31,7 @@ from .attention import fast_on_cpu
 from .batches import Batches
 from .distillation import Distilled
 from .loop import Steps, Watch, learning_rate, shared_batches
-from .machine import World, join_world, timed
+from .machine import World, compile_encoder, join_world, timed
 from .pretraining import FillIn, pretrain
 from .runs import run_folder
 
@@ -235,7 +235,7 @@ def seconds_per_step(
     recipe = recipe.model_copy(update={"steps": WARM_UP + TIMED, "workers": 0})
     model.to(world.device).train()
     if recipe.compile:
-        model.bert.compile()
+        compile_encoder(model)
     stream = enumerate(shared_batches(recipe, Batches.of(recipe, blocks, tokenizer), world, 0), 1)
     with torch.random.fork_rng(devices=[]), fast_on_cpu(model):
         steps = Steps(recipe, FillIn(model, recipe), world)

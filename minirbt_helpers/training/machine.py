@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from transformers import BertForMaskedLM
 
 from ..errors import CourseError
 from ..recipe import Recipe
@@ -100,6 +101,18 @@ def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager:
     if recipe.precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, DTYPES[recipe.precision])
+
+
+@torch.no_grad()
+def compile_encoder(model: BertForMaskedLM) -> None:
+    """torch.compile for a model's encoder, in place.
+
+    It reads one token first: transformers then installs what collects the hidden states, behind a lock at which
+    the graph would break.
+    """
+    training = model.training
+    model.eval().bert(torch.zeros(1, 1, dtype=torch.long, device=model.device), output_hidden_states=True)
+    model.train(training).bert.compile()
 
 
 def free_memory(world: World) -> float:

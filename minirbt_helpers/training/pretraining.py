@@ -16,7 +16,7 @@ from .batches import Batches
 from .distillation import Distilled
 from .evaluation import MaskedPositions, held_out
 from .loop import Losses, Watch, train
-from .machine import autocast, join_world
+from .machine import autocast, compile_encoder, join_world
 from .runs import identity, open_run, run_folder
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def pretrain(
         if run.finished:
             return Distilled(load_model(folder), folder, run.metrics())
         if recipe.compile:
-            model.bert.compile()
+            compile_encoder(model)
         with fast_on_cpu(model):
             metrics = train(
                 recipe,

@@ -1,4 +1,4 @@
-"""How models learn: soft targets, and the losses of a distillation as curves (notebooks 04 and 06)."""
+"""How models learn: soft targets, and the losses of a distillation (KD, MLM, matches), as curves (notebooks 04, 06)."""
 
 from collections.abc import Mapping, Sequence
 

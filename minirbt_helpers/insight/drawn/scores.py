@@ -226,8 +226,8 @@ def draw_quality(
         low, high = axes.get_ylim()
         axes.set_ylim(min(low, (low + high) / 2 - 0.05), max(high, (low + high) / 2 + 0.05))
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        if axes.get_subplotspec().is_last_row():
-            axes.set_xlabel(unit, fontsize=9)
+    for axes in grid[-4:]:  # those with no panel below
+        axes.set_xlabel(unit, fontsize=9)
     _name_dots(figure, title, [(axes, models, places) for axes, models in zip(grid, shown.values(), strict=True)])
     return figure
 
@@ -272,7 +272,7 @@ def _dots(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str
     axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
-    axes.tick_params(which="both", labelsize=8)
+    axes.tick_params(which="both", labelsize=8, length=3, pad=3.5)
     in_percent(axes.yaxis)
 
 
@@ -285,10 +285,13 @@ def _name_dots(figure: Figure, title: str, shown: Sequence[tuple[Axes, Mapping, 
 
 
 def _names(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:
-    """The models' names beside their dots, each in the first spot where it covers no dot and no other name."""
+    """The models' names beside their dots, each in the first spot where it covers no dot, no name and no baseline."""
     means = {name: (places[name], statistics.fmean(models[name])) for name in models}
     seeds = [(places[name], seed) for name in models for seed in models[name] if len(models[name]) > 1]
     taken = [*_circles(axes, list(means.values()), 4), *_circles(axes, seeds, 2)]
+    for line in axes.lines:
+        _, height = axes.transData.transform((1, line.get_ydata()[0]))
+        taken.append(Bbox.from_extents(axes.bbox.x0, height - 1, axes.bbox.x1, height + 1))
     for name in sorted(means, key=means.get):
         label = axes.annotate(name, means[name], (0, 0), textcoords="offset points", fontsize=7)
         for shift, across, along in NAME_SPOTS:

@@ -61,7 +61,7 @@ def draw_time_parts(timings: Timings, title: str = "") -> Figure:
     """
     medians = {name: _medians(rounds) for name, rounds in timings.items()}
     alt = f"{title or 'Where the time goes'}: " + "; ".join(
-        f"{name} {1000 * of[WHOLE]:,.3g} ms, of which {', '.join(f'{p} {of[p] / of[WHOLE]:.0%}' for p in PARTS)}"
+        f"{name} {_in_milliseconds(of[WHOLE])}, of which {', '.join(f'{p} {of[p] / of[WHOLE]:.0%}' for p in PARTS)}"
         for name, of in medians.items()
     )
     figure, (axes,) = panels([title], (9, 0.9 + 0.42 * len(timings)), alt)
@@ -75,7 +75,7 @@ def draw_time_parts(timings: Timings, title: str = "") -> Figure:
             if share > 0.06 and part != "rest":
                 axes.text(left + share / 2, place, f"{share:.0%}", ha="center", va="center", color="white", fontsize=8)
             left += share
-        note(axes, f"{1000 * of[WHOLE]:,.3g} ms", (1, place), (6, 0), size=10)
+        note(axes, _in_milliseconds(of[WHOLE]), (1, place), (6, 0), size=10)
     name_rows(axes, list(timings))
     axes.set(xlim=(0, 1))
     in_percent(axes.xaxis)
@@ -85,6 +85,10 @@ def draw_time_parts(timings: Timings, title: str = "") -> Figure:
 
 def _medians(rounds: Rounds) -> dict[str, float]:
     return {part: statistics.median(rounds[part]) for part in (*PARTS, WHOLE)}
+
+
+def _in_milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:,.0f} ms" if seconds >= 0.1 else f"{1000 * seconds:.3g} ms"
 
 
 def draw_speed_reasons(columns: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:

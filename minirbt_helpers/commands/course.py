@@ -1,0 +1,37 @@
+"""The course itself and the machine it runs on: ``minirbt course``, ``doctor``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import app
+
+
+@app.command()
+def course(
+    output: Annotated[Path | None, typer.Option(help="where executed notebooks go; default runs/<scale>")] = None,
+    scale: Annotated[str, typer.Option(help="sample or full")] = "sample",
+    only: Annotated[str, typer.Option(help="run the notebooks whose name begins so, such as 04")] = "",
+) -> None:
+    """Run the notebooks with papermill and leave them, executed, beside an index.html."""
+    from ..course import run_course
+
+    print(f"done: {run_course(scale, output, only)}")
+
+
+@app.command(hidden=True)
+def refresh() -> None:
+    """Run the notebooks and keep their outputs (for the maintainers)."""
+    from ..course import refresh as run
+
+    run()
+
+
+@app.command()
+def doctor() -> None:
+    """Print what this machine has, and whether the course can run here."""
+    from ..doctor import examine
+
+    for name, finding in examine().items():
+        print(f"{name:<14}{finding}")
