@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import CourseError
+from .sniffing import require_whole
 from .workspace import quiet_datasets, resolve
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def fetch_model(name_or_path: str | Path) -> Path:
         return folder
     name, revision = split_revision(name_or_path)
     if not is_hub_id(name):
-        raise CourseError(
-            "no such model folder", where=name_or_path, fix="check the path, or give a hub id (owner/name)"
-        )
+        owned = f", such as google-bert/{name}" if name.startswith("bert-") else ""
+        fix = f"check the path, or give a hub id with its owner (owner/name{owned})"
+        raise CourseError("no such model folder", where=name_or_path, fix=fix)
     from huggingface_hub import snapshot_download
 
     with clear_hub_errors("model", name, revision):
@@ -57,9 +58,12 @@ def require_tokenizer(folder: Path) -> None:
     """Make sure that a tokenizer lies beside a model: from nothing, transformers makes one that knows no word.
 
     Raises:
-        CourseError: none there.
+        CourseError: none there, or something else in its place.
     """
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+    found = [folder / name for name in ("tokenizer.json", "vocab.txt") if (folder / name).is_file()]
+    for file in found:
+        require_whole(file)
+    if not found:
         raise CourseError(
             "no tokenizer beside the model",
             where=folder,
@@ -76,6 +80,14 @@ def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: str | Path) -> 
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)
+
+
+def vocabulary_size(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """How many embeddings a tokenizer asks for: its entries, but also the gaps that an edited vocabulary has.
+
+    An empty entry, as an empty last line makes one, is never read, and does not count.
+    """
+    return 1 + max(number for entry, number in tokenizer.get_vocab().items() if entry)
 
 
 def open_dataset(name: str, config: str | None, split: str, revision: str | None, *, streaming: bool = False):

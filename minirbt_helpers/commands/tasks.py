@@ -1,6 +1,7 @@
 """Fine-tuned models: ``minirbt finetune``, ``predict``, ``export``, ``sweep``."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,13 +62,14 @@ def _warn_of_overlap(recipe: Recipe, tuned: "Finetuned") -> None:
     """Say how many dev rows stand in the train rows, if any do, and what the score is without them."""
     from ..tasks import overlap
     from ..tasks.finetuning import used_rows
+    from ..tasks.metrics import mean_score
 
     found = overlap(*used_rows(recipe, tuned.task))
     if len(found.unseen) == found.rows:
         return
     scores = tuned.by_row[tuned.task.metric]
-    rest = [scores[row] for row in found.unseen]
-    without = f"; {tuned.task.metric} without them: {sum(rest) / len(rest):.1%}" if rest else ""
+    rest = mean_score(scores[row] for row in found.unseen)
+    without = "" if math.isnan(rest) else f"; {tuned.task.metric} without them: {rest:.1%}"
     typer.echo(f"{found}{without}", err=True)
 
 
@@ -190,13 +192,15 @@ def sweep(
 
 def _start(recipe: Recipe, model: str) -> tuple:
     """Model and tokenizer of a folder, a hub id, or ``random:<architecture>``."""
+    from ..hub import vocabulary_size
     from ..models import find_architecture, load_model, load_tokenizer
 
     kind, _, architecture = model.partition(":")
     if kind != "random":
         return load_model(model), load_tokenizer(model)
     tokenizer = load_tokenizer(recipe.teacher)
-    return find_architecture(architecture).random_model(recipe.scale, len(tokenizer), recipe.seed), tokenizer
+    size = vocabulary_size(tokenizer)
+    return find_architecture(architecture).random_model(recipe.scale, size, recipe.seed), tokenizer
 
 
 def _number(text: str) -> float:

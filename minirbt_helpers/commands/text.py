@@ -15,16 +15,22 @@ def references(
     output: Annotated[Path, typer.Argument(help="the reference file to write, one JSON list per line; or a folder")],
     teacher: Teacher = SAMPLE["teacher"],
     segmenter: SegmenterName = SAMPLE["segmenter"],
-    words: Annotated[Path | None, typer.Option(help="file of your own words, one per line, to keep together")] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(
+            help="file of your own words, one per line, to keep together; the fewest words win that make up a line, "
+            "frequency does not count, and a neighbour may be torn"
+        ),
+    ] = None,
     match: Match = "segmentation",
     processes: Processes = None,
     known_marks: KnownMarks = False,
 ) -> None:
     """Write which tokens of a text continue a Chinese word."""
     from ..models import load_tokenizer
-    from ..text import load_segmenter, read_lines, text_files, write_references
+    from ..text import load_segmenter, read_words, text_files, write_references
 
-    own = [word for line in read_lines(words) if (word := line.strip())] if words else []
+    own = read_words(words) if words else []
     cutter, tokenizer = load_segmenter(segmenter, words=own), load_tokenizer(teacher, known_marks)
     for file in text_files(text):
         target = output / f"{file.stem}.ref" if text.is_dir() else output
@@ -88,7 +94,7 @@ def shard(
     match: Match = "segmentation",
     known_marks: KnownMarks = False,
 ) -> None:
-    """References and blocks of a big corpus, on several processes and machines (needs [full]); run again to go on."""
+    """References and blocks of a big corpus, on several processes and machines (extra: full); run again to go on."""
     from ..marks import tell_unknown
     from ..models import load_tokenizer
 

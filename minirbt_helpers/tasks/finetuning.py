@@ -18,12 +18,14 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
 
 from ..errors import CourseError
+from ..hub import vocabulary_size
 from ..marks import tell_unknown
 from ..models.attention import fast_on_cpu, first_token_alone
 from ..recipe import Recipe
 from ..workspace import progress_bar, quiet_datasets
-from .answering import SHORTEST_WINDOW, best_answers, span_rows, windows
+from .answering import LONGEST, SHORTEST_WINDOW, best_answers, longest_answer, span_rows, windows
 from .finetuned import Finetuned
+from .metrics import mean_score
 from .registry import Task, find_task
 from .trainer import EVALUATION_BATCH, Batches, OrderedTrainer, Rows, as_rows, by_length
 
@@ -103,6 +105,7 @@ def finetune(
         repaired=0 if task.layout else sum(prepared.train["repaired"]),
         skipped=len(prepared.train) - prepared.rows,
         teacher=f"{teacher.model.config.hidden_size}-wide" if teacher else "",
+        longest=prepared.longest,
         by_row=lesson.by_row,
         kd=trainer.kd_by_epoch() if teacher else (),
     )
@@ -112,9 +115,9 @@ def check_fit(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, who: str = "the model"
 ) -> None:
     """Refuse a tokenizer that is not the model's, and texts longer than it has positions."""
-    if len(tokenizer) > model.config.vocab_size:
+    if (size := vocabulary_size(tokenizer)) > model.config.vocab_size:
         raise CourseError(
-            f"the tokenizer has {len(tokenizer)} entries, {who} {model.config.vocab_size}",
+            f"the tokenizer has {size} entries, {who} {model.config.vocab_size}",
             fix="use the tokenizer that lies beside the model",
         )
     longest = model.config.max_position_embeddings
@@ -126,9 +129,15 @@ def check_fit(
 
 
 def _check_teacher(teacher: Finetuned, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
-    if (teacher.task.name, teacher.task.labels) != (task.name, task.labels):
+    if teacher.task.name != task.name:
         raise CourseError(
             f"the teacher was fine-tuned on {teacher.task.name}, not on {task.name}", fix="fine-tune it on the task"
+        )
+    if teacher.task.labels != task.labels:
+        theirs, ours = ", ".join(teacher.task.labels), ", ".join(task.labels)
+        raise CourseError(
+            f"the teacher knows the labels {theirs}, and the rows have {ours}",
+            fix="fine-tune the teacher on rows with the same labels",
         )
     check_vocabularies(teacher.tokenizer, tokenizer, "teacher and student")
 
@@ -157,6 +166,7 @@ class Prepared(NamedTuple):
     train_rows: Rows
     dev_rows: Rows
     cut: Dataset | list[int]
+    longest: int = LONGEST
 
 
 def used_rows(recipe: Recipe, task: Task) -> tuple[Dataset, Dataset]:
@@ -177,7 +187,7 @@ def prepare(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> P
         return Prepared(train, dev, len(train), as_rows(encode(train, tokenizer, length)), as_rows(encoded), order)
     rows, learned = learnable(windows(train, tokenizer, length))
     cut, _ = by_length(windows(dev, tokenizer, length))
-    return Prepared(train, dev, rows, as_rows(learned), as_rows(cut), cut)
+    return Prepared(train, dev, rows, as_rows(learned), as_rows(cut), cut, longest_answer(learned))
 
 
 class Lesson:
@@ -193,12 +203,12 @@ class Lesson:
     def __call__(self, got: EvalPrediction) -> dict[str, float]:
         dev, cut = self.prepared.dev, self.prepared.cut
         if isinstance(cut, Dataset):
-            best = best_answers(*got.predictions, cut, dev["context"])
+            best = best_answers(*got.predictions, cut, dev["context"], longest=self.prepared.longest)
             self.by_row = span_rows((answers[0].text if answers else "" for answers in best), dev)
         else:
             right = dict(zip(cut, (got.predictions.argmax(-1) == got.label_ids).astype(float).tolist(), strict=True))
             self.by_row = {"accuracy": [right[place] for place in range(len(dev))]}
-        return {name: sum(scores) / len(scores) for name, scores in self.by_row.items()}
+        return {name: mean_score(scores) for name, scores in self.by_row.items()}
 
 
 def learnable(cut: Dataset) -> tuple[int, Dataset]:

@@ -8,7 +8,6 @@ Sources: Rennie et al., "Tackling the poor assumptions of naive Bayes text class
 """
 
 import re
-import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 from datasets import Dataset
 
 from .answering import span_rows
+from .metrics import mean_score
 from .registry import Task
 
 RowScores = Mapping[str, Sequence[float]]  # per measure, the score of every dev row
@@ -55,7 +55,7 @@ def floor_rows(task: Task, train: Dataset, dev: Dataset) -> dict[str, RowScores]
 def mean_floors(rows: Mapping[str, RowScores], chosen: Sequence[int]) -> Floors:
     """The means over some of the rows."""
     return {
-        name: {measure: statistics.fmean(scores[row] for row in chosen) for measure, scores in measured.items()}
+        name: {measure: mean_score(scores[row] for row in chosen) for measure, scores in measured.items()}
         for name, measured in rows.items()
     }
 

@@ -1,13 +1,14 @@
 """Tasks from the Hugging Face hub or a mirror of it (``HF_ENDPOINT``), read into the same rows as files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from datasets import ClassLabel, Dataset
 
 from ..errors import CourseError
 from ..hub import open_dataset
-from .formats import Labels, Layout, Row, question_row
+from .formats import Labels, Layout, Row, question_rows
+from .tables import FIRST, LABEL, SECOND, SINGLE
 
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 UNLABELLED = (-1, "-1")  # what the hub holds in place of a label that is secret or missing
@@ -33,7 +34,7 @@ class Hub:
         return f"{self.name}{f' {self.config}' if self.config else ''}@{self.revision or 'main'}"
 
 
-def read_hub(hub: Hub, split: str, layout: Layout | None, labels: Labels) -> Iterator[Row]:
+def read_hub(hub: Hub, split: str, layout: Layout | None, labels: Labels) -> list[Row]:
     """The rows of a split, as the readers of files yield them.
 
     Args:
@@ -43,25 +44,46 @@ def read_hub(hub: Hub, split: str, layout: Layout | None, labels: Labels) -> Ite
         labels: as the files spell them.
 
     Raises:
-        CourseError: no such dataset or split, no network, or a row that does not fit.
+        CourseError: no such dataset or split, no network, or rows that do not fit.
     """
-    table = open_dataset(hub.name, hub.config, SPLITS[split], hub.revision)
+    table, labelled, source = _open(hub, split), split != "test", str(hub)
     if layout is None:
-        for number, row in enumerate(table):
-            try:
-                yield question_row(row["id"], row["context"], row["question"], row.get("answers") or [])
-            except (KeyError, TypeError, ValueError) as problem:
-                raise CourseError(
-                    f"not a question ({type(problem).__name__}: {problem})",
-                    where=f"{hub}, {split} row {number}, question {row.get('id')}",
-                    fix="id, context, question and answers, as in CMRC 2018",
-                ) from None
-        return
-    names = {name: hub.columns.get(name, name) for name in (layout.text, layout.pair, layout.label) if name}
-    theirs = replace(layout, text=names[layout.text], pair=names.get(layout.pair), label=names[layout.label])
-    spelled = _spelled(table, theirs.label, nothing=None if split == "test" else layout.skipped)
-    placed = ((f"{hub}, {split} row {number}", fields) for number, fields in enumerate(spelled))
-    yield from theirs.rows(placed, labels, labelled=split != "test")
+        asked = ((f"{split} row {number}, question {row.get('id')}", row) for number, row in enumerate(table))
+        placed = ((place, _whole(row, f"{source}, {place}")) for place, row in asked)
+        return question_rows(source, placed, labelled=labelled)
+    theirs = replace(
+        layout,
+        text=_column(table, hub, layout.text, FIRST if layout.pair else SINGLE),
+        pair=_column(table, hub, layout.pair, SECOND) if layout.pair else None,
+        label=_column(table, hub, layout.label, LABEL),
+    )
+    spelled = _spelled(table, theirs.label, nothing=layout.skipped if labelled else None)
+    return theirs.rows(source, ((f"{split} row {n}", row) for n, row in enumerate(spelled)), labels, labelled=labelled)
+
+
+def _open(hub: Hub, split: str) -> Dataset:
+    """The split; a copy of the dataset that has no part of the configuration's name is read without one."""
+    try:
+        return open_dataset(hub.name, hub.config, SPLITS[split], hub.revision)
+    except CourseError as problem:
+        if not (hub.config and "BuilderConfig" in problem.what and "not found" in problem.what):
+            raise
+        return open_dataset(hub.name, None, SPLITS[split], hub.revision)
+
+
+def _column(table: Dataset, hub: Hub, name: str, others: Sequence[str]) -> str:
+    """What a table calls a column: as noted of the dataset, as the official files do, or as others do."""
+    names = (hub.columns.get(name, name), name, *others)
+    return next((one for one in names if one in table.column_names), names[0])
+
+
+def _whole(row: dict, where: str) -> dict | CourseError:
+    missing = [name for name in ("context", "question") if name not in row]
+    if not missing:
+        return row
+    return CourseError(
+        f"no {' and no '.join(missing)}", where=where, fix="id, context, question and answers, as in CMRC 2018"
+    )
 
 
 def _spelled(table: Dataset, label: str, nothing: str | None) -> Iterator[dict]:
@@ -70,6 +92,6 @@ def _spelled(table: Dataset, label: str, nothing: str | None) -> Iterator[dict]:
     for row in table:
         if row.get(label) in UNLABELLED:
             row[label] = nothing
-        elif isinstance(feature, ClassLabel):
+        elif isinstance(feature, ClassLabel) and row.get(label) is not None:
             row[label] = feature.int2str(row[label])
         yield row

@@ -19,8 +19,9 @@ adm. nelson                 adm. · nelson                     adm · . · nelso
 ==========================  ================================  ==========================
 """
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from nltk.tokenize import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
@@ -119,3 +120,9 @@ def longest_common_run(first: Sequence[str], second: Sequence[str]) -> int:
         row = [0, *(row[place] + 1 if token == other else 0 for place, other in enumerate(second))]
         best = max(best, *row)
     return best
+
+
+def mean_score(scores: Iterable[float]) -> float:
+    """The mean of the scores of some rows; nan, the score of a row without an answer, is left out."""
+    known = [score for score in scores if not math.isnan(score)]
+    return sum(known) / len(known) if known else math.nan

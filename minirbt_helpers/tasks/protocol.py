@@ -7,7 +7,6 @@ times with other seeds, the best mean on the dev rows reported.
 import hashlib
 import json
 import os
-import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from ..workspace import clear_disk_errors, progress_bar
 from .finetuned import Finetuned
 from .finetuning import Prepared, check_fit, check_vocabularies, finetune, prepare, used_rows
 from .floors import RowScores, floor_rows, mean_floors
+from .metrics import mean_score
 from .overlaps import Overlap, overlap
 from .registry import TASKS, Task, find_task
 
@@ -185,7 +185,7 @@ class _Bench:
         row |= {"floors": mean_floors(floors, every), "halves": _halves(by_row, every)}
         if len(unseen) in (0, overlap.rows):
             return row
-        scores = {name: statistics.fmean(found[place] for place in unseen) for name, found in by_row.items()}
+        scores = {name: mean_score(found[place] for place in unseen) for name, found in by_row.items()}
         beside = {"dev_rows": len(unseen), "floors": mean_floors(floors, unseen), "halves": _halves(by_row, unseen)}
         return row | {"unseen": scores | beside}
 
@@ -217,7 +217,7 @@ class _Bench:
 def _halves(by_row: RowScores, rows: Sequence[int]) -> dict[str, list[float]]:
     """The scores on every other row, and on the rest: what is chosen on one half can be scored on the other."""
     return {
-        name: [statistics.fmean(scores[row] for row in rows[begin::2]) for begin in (0, 1)]
+        name: [mean_score(scores[row] for row in rows[begin::2]) for begin in (0, 1)]
         for name, scores in by_row.items()
         if len(rows) > 1
     }

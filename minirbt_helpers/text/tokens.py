@@ -61,8 +61,9 @@ class Encoder:
         if not tokenizer.is_fast:
             raise CourseError("the tokenizer has no offsets", fix="use a fast BERT tokenizer")
         self.vocabulary = len(tokenizer)
-        self.names = tokenizer.convert_ids_to_tokens(range(self.vocabulary))
-        self.is_piece = np.array([name.startswith("##") for name in self.names])  # [vocabulary]
+        known = {number: name for name, number in tokenizer.get_vocab().items()}
+        self.names = [known.get(number, "") for number in range(max(known) + 1)]  # an edited vocabulary may have gaps
+        self.is_piece = np.array([name.startswith("##") for name in self.names])  # [names]
         # A copy: the original's truncation and padding may be set by others.
         self._library = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._library.no_truncation()

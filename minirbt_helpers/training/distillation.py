@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..hub import vocabulary_size
 from ..models import Architecture, find_architecture, inherit_embeddings, load_model, load_tokenizer, take_layers
 from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
@@ -369,7 +370,7 @@ def _teacher(recipe: Recipe, stage: Stage, given: str | Path | BertForMaskedLM |
                 where=given,
                 fix=f"distil the stage {stage.teacher!r} first, or name a teacher",
             )
-    return load_model(given or recipe.teacher)
+    return load_model(given or recipe.teacher, teaches=bool(recipe.kd_weight))
 
 
 def _student(
@@ -429,8 +430,8 @@ def check_vocabulary(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase)
     Raises:
         CourseError: with both sizes.
     """
-    if len(tokenizer) > model.config.vocab_size:
+    if (size := vocabulary_size(tokenizer)) > model.config.vocab_size:
         raise CourseError(
-            f"the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}",
+            f"the tokenizer has {size} entries, the model {model.config.vocab_size}",
             fix="use the tokenizer that lies beside the model",
         )
