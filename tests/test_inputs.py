@@ -429,14 +429,14 @@ COPIES = {
 
 @pytest.mark.parametrize(("name", "number"), [(name, number) for name in COPIES for number in range(len(COPIES[name]))])
 def test_another_copy_is_read_by_the_names_it_has(tmp_path, monkeypatch, name, number):
-    from minirbt_helpers.tasks import from_hub
+    from minirbt_helpers.tasks import hub
 
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     row, label = COPIES[name][number]
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "train.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
-    before = from_hub.open_dataset
-    monkeypatch.setattr(from_hub, "open_dataset", lambda _, *rest: before(str(tmp_path / "copy"), *rest))
+    before = hub.open_dataset
+    monkeypatch.setattr(hub, "open_dataset", lambda _, *rest: before(str(tmp_path / "copy"), *rest))
     assert TASKS[name].load("someone/copy", "train")["label"] == [label]
 
 

@@ -20,7 +20,7 @@ from minirbt_helpers.marks import tell_unknown
 from minirbt_helpers.models import load_model, load_tokenizer, prune_vocabulary
 from minirbt_helpers.models.pruning import reachable_entries
 from minirbt_helpers.tasks import TASKS, Finetuned, f1_score, with_head
-from minirbt_helpers.tasks.from_hub import Hub
+from minirbt_helpers.tasks.hub import Hub
 from minirbt_helpers.tasks.metrics import tokens
 from minirbt_helpers.text.tokens import encoder
 

@@ -11,7 +11,7 @@ from ..errors import CourseError
 from ..hub import is_hub_id
 from ..workspace import resolve
 from .formats import Labels, Layout, Row, read_questions
-from .from_hub import Hub, read_hub
+from .hub import Hub, read_hub
 
 Split = Literal["train", "dev", "test"]
 Files = Mapping[Split, tuple[str, ...]]
