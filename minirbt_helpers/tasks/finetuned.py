@@ -174,7 +174,12 @@ class Finetuned:
         numbers = list(rows["id"] if "id" in rows.column_names else range(len(rows)))
         if not self.task.layout and len(set(numbers)) < len(numbers):
             (twice, _), *_ = Counter(numbers).most_common(1)
-            raise CourseError(f"two questions have the id {twice!r}", fix="give every question an id of its own")
+            first, second, *_ = (place for place, number in enumerate(numbers, 1) if number == twice)
+            raise CourseError(
+                f"two questions have the id {twice!r}",
+                where=f"questions {first} and {second}",
+                fix="give every question an id of its own",
+            )
         pairs = list(zip(numbers, self.guess(rows, null_threshold), strict=True))
         with atomic_file(file) as stream:
             if not self.task.layout:
