@@ -199,8 +199,8 @@ class Steps:
         if not masked and not float(everywhere):
             raise CourseError(
                 f"no position is masked in the batch of step {step}",
-                fix="longer blocks or a larger mask_probability; where words are longer than the budget, mask_budget fair "
-                "or mask_unit token",
+                fix="longer blocks or a larger mask_probability; where words are longer than the budget, "
+                "mask_budget fair or mask_unit token",
             )
         return parts / everywhere
 
