@@ -28,9 +28,9 @@ from full_size import (
 
 from minirbt_helpers.course import Lesson
 from minirbt_helpers.models.architectures import FULL_VOCABULARY
+from minirbt_helpers.models.attention import fast_on_cpu
 from minirbt_helpers.recipe import Recipe, load_recipe
 from minirbt_helpers.training import distill, dry_run
-from minirbt_helpers.training.attention import fast_on_cpu
 from minirbt_helpers.training.distillation import prepare
 from minirbt_helpers.training.dry_run import memory_needed
 from minirbt_helpers.training.loop import Steps

@@ -137,7 +137,7 @@ class Engine:
 
     def seconds(self, micro_batch: int, parts: int = 1, count: int = 5) -> float:
         """Seconds of a step of so many micro-batches: the mean of ``count``, after some that warm up."""
-        from minirbt_helpers.training.attention import fast_on_cpu
+        from minirbt_helpers.models.attention import fast_on_cpu
         from minirbt_helpers.training.machine import timed
 
         stream, steps = self.stream(micro_batch, parts, WARM_UP + count), self.steps()

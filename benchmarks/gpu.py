@@ -250,7 +250,7 @@ def speed(run: Engine | Stock, plan: Plan, stage: str, micro_batch: int, step: f
 
 def inside(run: Engine, micro_batch: int) -> dict:
     """What some steps do, their batches at hand: the waits for the GPU, and the kernels by their time."""
-    from minirbt_helpers.training.attention import fast_on_cpu
+    from minirbt_helpers.models.attention import fast_on_cpu
 
     count = 3 if CUDA else 1
     stream, steps = run.stream(micro_batch, 1, 1 + 3 * count), run.steps()

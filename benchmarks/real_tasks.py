@@ -2,31 +2,63 @@
 
 python benchmarks/real_tasks.py FOLDER OUTPUT [--rows TRAIN DEV] [--questions TRAIN DEV]
 
-FOLDER holds the official files, one sub-folder per task. What stands in: CMRC 2018's trial part; half of the
-passages of DRCD's dev part; OCNLI's train.10k; half of LCQMC's dev rows; for BQ Corpus any TSV of the same form
-beside ``dev.tsv``; TNEWS and ChnSentiCorp are whole. The other halves are scored. Rows are drawn with a fixed seed.
+FOLDER holds the official files, one sub-folder per task. What stands in: for CMRC 2018 the trial part and two thirds
+of the dev part, for DRCD two thirds of the dev part, both cut so that no article is in both splits; OCNLI's train.10k;
+half of LCQMC's dev rows; for BQ Corpus any TSV of the same form whose name begins with ``train`` beside ``dev.tsv``;
+TNEWS and ChnSentiCorp are whole. What is left is scored. Rows are shuffled with a fixed seed, so that the first ones
+(``--task-rows``) are drawn at random; questions of an article stay together. Without ``--rows`` and ``--questions`` all
+are kept. How many dev rows stand in train is printed.
 """
 
 import argparse
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from minirbt_helpers.lines import read_lines
-from minirbt_helpers.tasks import TASKS
+from minirbt_helpers.tasks import TASKS, overlap
 
 Parts = tuple[list, list]
+TRAINED = 2 / 3  # of the questions of a dev part
 
 
-def questions(file: Path) -> list[dict]:
-    """The passages of a SQuAD-like file."""
-    content = json.loads("\n".join(read_lines(file)))
-    return [passage for article in content["data"] for passage in article["paragraphs"]]
+def articles(file: Path) -> list[dict]:
+    """The articles of a SQuAD-like file, without questions that have no text (CMRC's trial part has one)."""
+    found = json.loads("\n".join(read_lines(file)))["data"]
+    for passage in (passage for article in found for passage in article["paragraphs"]):
+        passage["qas"] = [question for question in passage["qas"] if question["question"].strip()]
+    return found
+
+
+def by_article(parts: Iterable[dict], share: float = TRAINED) -> Parts:
+    """Articles to train on, with that share of all questions, and the others; those of one title stay together."""
+    groups: dict[str, list[dict]] = {}
+    for number, article in enumerate(parts):
+        groups.setdefault(article.get("title") or f"without title {number}", []).append(article)
+    names = random.Random(0).sample(list(groups), len(groups))
+    wanted = share * sum(map(count, (article for group in groups.values() for article in group)))
+    train: list[dict] = []
+    while names and sum(map(count, train)) < wanted:
+        train += groups[names.pop()]
+    return train, [article for name in names for article in groups[name]]
+
+
+def count(article: dict) -> int:
+    """How many questions are asked about an article."""
+    return sum(len(passage["qas"]) for passage in article["paragraphs"])
+
+
+def cmrc2018(folder: Path) -> Parts:
+    """The trial part and two thirds of the dev part to train on; trial articles that are scored are left out."""
+    train, dev = by_article(articles(folder / "cmrc2018_dev.json"))
+    scored = {article["title"] for article in dev if article.get("title")}
+    trial = [one for one in articles(folder / "cmrc2018_trial.json") if one.get("title") not in scored]
+    return trial + train, dev
 
 
 def halves(items: Sequence) -> Parts:
-    """The first half to train on, the second to score: no article is in both."""
+    """The first half to train on, the second to score."""
     middle = len(items) // 2
     return list(items[:middle]), list(items[middle:])
 
@@ -37,8 +69,8 @@ def lines(folder: Path, train: str, dev: str = "dev") -> Parts:
 
 
 SPLITS: dict[str, Callable[[Path], Parts]] = {
-    "cmrc2018": lambda folder: tuple(questions(folder / f"cmrc2018_{part}.json") for part in ("trial", "dev")),
-    "drcd": lambda folder: halves(questions(folder / "DRCD_dev.json")),
+    "cmrc2018": cmrc2018,
+    "drcd": lambda folder: by_article(articles(folder / "DRCD_dev.json")),
     "ocnli": lambda folder: lines(folder, "train.10k"),
     "lcqmc": lambda folder: halves(list(read_lines(folder / "dev.tsv"))),
     "bq": lambda folder: lines(folder, "train"),
@@ -47,18 +79,30 @@ SPLITS: dict[str, Callable[[Path], Parts]] = {
 }
 
 
-def drawn(items: list, count: int | None, task: str) -> list:
-    """``count`` of the items at random (for questions: passages until they hold so many), or all."""
-    if count is None:
-        return items
+def drawn(items: list, wanted: int | None, task: str) -> list:
+    """``wanted`` of the items at random (for questions: articles until they hold so many), or all, shuffled."""
     head = items[:1] if task == "chnsenticorp" else []
     shuffled = random.Random(0).sample(items[len(head) :], len(items) - len(head))
     if TASKS[task].layout:
-        return head + shuffled[:count]
-    kept = []
-    while shuffled and sum(len(passage["qas"]) for passage in kept) < count:
+        return head + shuffled[:wanted]
+    kept: list[dict] = []
+    while shuffled and (wanted is None or sum(map(count, kept)) < wanted):
         kept.append(shuffled.pop())
     return kept
+
+
+def write(folder: Path, output: Path, rows: Sequence[int | None], questions: Sequence[int | None]) -> None:
+    """Write the splits of all tasks, and say how large they are and what they share."""
+    for name, split in SPLITS.items():
+        task, home = TASKS[name], output / name
+        home.mkdir(parents=True, exist_ok=True)
+        counts = rows if task.layout else questions
+        for part, items, wanted in zip(("train", "dev"), split(folder / name), counts, strict=True):
+            kept = drawn(items, wanted, name)
+            text = "\n".join(kept) if task.layout else json.dumps({"data": kept}, ensure_ascii=False)
+            (home / task.files[part][0]).write_text(text + "\n", encoding="utf-8")
+        train, dev = (task.load(output, part) for part in ("train", "dev"))
+        print(f"{name}: {len(train):,} to train on, {len(dev):,} to score; {overlap(train, dev)}", flush=True)
 
 
 def main() -> None:
@@ -69,15 +113,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs=2, default=(None, None), help="of a sentence task")
     parser.add_argument("--questions", type=int, nargs=2, default=(None, None), help="of a question task")
     options = parser.parse_args()
-    for name, split in SPLITS.items():
-        home = options.output / name
-        home.mkdir(parents=True, exist_ok=True)
-        counts = options.rows if TASKS[name].layout else options.questions
-        for part, items, count in zip(("train", "dev"), split(options.folder / name), counts, strict=True):
-            kept = drawn(items, count, name)
-            text = "\n".join(kept) if TASKS[name].layout else json.dumps({"data": [{"paragraphs": kept}]})
-            (home / TASKS[name].files[part][0]).write_text(text + "\n", encoding="utf-8")
-        print(name, {part: len(TASKS[name].load(options.output, part)) for part in ("train", "dev")})
+    write(options.folder, options.output, options.rows, options.questions)
 
 
 if __name__ == "__main__":

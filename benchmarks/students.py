@@ -25,6 +25,7 @@ from minirbt_helpers.tasks import as_markdown
 from minirbt_helpers.training import STAGES, distill, held_out, pretrain
 from minirbt_helpers.training.distillation import newborn
 from minirbt_helpers.training.runs import identity
+from minirbt_helpers.verdict import compare
 
 RESULTS = Path(__file__).parent / "results" / "students.jsonl"
 MODELS = Path(__file__).parents[1] / "data_samples" / "models"
@@ -143,7 +144,7 @@ def measure(model: BertForMaskedLM, recipe: Recipe, teacher: BertForMaskedLM) ->
 
 
 def markdown(rows: list[dict]) -> str:
-    """Mean and standard deviation over the seeds, a line per way and setting."""
+    """Mean and standard deviation over the seeds, a line per way and setting, and verdicts on the ways compared."""
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         tokens = row["steps"] * row["length"] * row["batch_size"] / 1e6
@@ -154,7 +155,20 @@ def markdown(rows: list[dict]) -> str:
         | {"seeds": str(len(measured))}
         for (way, settings), measured in groups.items()
     ]
-    return as_markdown(lines) + "\n"
+    return as_markdown(lines) + "\n\n" + as_markdown(verdicts(groups)) + "\n"
+
+
+def verdicts(groups: dict[tuple, list[dict]]) -> list[dict[str, str]]:
+    """Every way against the first of its comparison: top-1, in pairs of one seed, which have the same batches."""
+    found = []
+    for first, *others in COMPARISONS.values():
+        for (way, settings), rows in groups.items():
+            base = {row["seed"]: row["top1"] for row in groups.get((first, settings), ())}
+            top1 = {row["seed"]: row["top1"] for row in rows}
+            if way in others and (seeds := sorted(base.keys() & top1.keys())):
+                ruling = compare([top1[seed] for seed in seeds], [base[seed] for seed in seeds], paired=True)
+                found.append({"way": way, "against": first, "trained on, learning rate": settings, "top1": str(ruling)})
+    return found
 
 
 def spread(values: list[float], percent: bool) -> str:

@@ -1,4 +1,6 @@
-"""One family of errors: what was wrong, where, and what to do about it."""
+"""One family of errors, and one of notes: what was wrong, where, and what to do about it."""
+
+import warnings
 
 
 class CourseError(Exception):
@@ -18,3 +20,25 @@ class CourseError(Exception):
 
 class Interrupted(CourseError):
     """A run stopped on request (Ctrl-C); what it had done is saved, whole."""
+
+
+class CourseWarning(UserWarning):
+    """Something a reader should know; the work goes on. It is printed as one plain line, without file and code."""
+
+
+def note(what: str, *, where: object = "", fix: str = "") -> None:
+    """Tell the reader what was found and done about it, as a :class:`CourseWarning`; arguments as an error's.
+
+    Python says the same note once; ``warnings.filterwarnings`` silences it or makes an error of it.
+    """
+    warnings.warn(CourseWarning(str(CourseError(what, where=where, fix=fix))), stacklevel=2)
+
+
+def _plainly(message, category, filename, lineno, line=None) -> str:
+    if issubclass(category, CourseWarning):
+        return f"note: {message}\n"
+    return _before(message, category, filename, lineno, line)
+
+
+_before = warnings.formatwarning
+warnings.formatwarning = _plainly  # of all other warnings the form stays as it was

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import CourseError
+from .sniffing import require_whole
 from .workspace import quiet_datasets, resolve
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_FOR_TORCH = ["*.msgpack", "*.h5", "*.ot", "*.onnx", "*.tflite", "*.mlmodel"]
@@ -38,9 +43,9 @@ def fetch_model(name_or_path: str | Path) -> Path:
         return folder
     name, revision = split_revision(name_or_path)
     if not is_hub_id(name):
-        raise CourseError(
-            "no such model folder", where=name_or_path, fix="check the path, or give a hub id (owner/name)"
-        )
+        owned = f", such as google-bert/{name}" if name.startswith("bert-") else ""
+        fix = f"check the path, or give a hub id with its owner (owner/name{owned})"
+        raise CourseError("no such model folder", where=name_or_path, fix=fix)
     from huggingface_hub import snapshot_download
 
     with clear_hub_errors("model", name, revision):
@@ -53,9 +58,12 @@ def require_tokenizer(folder: Path) -> None:
     """Make sure that a tokenizer lies beside a model: from nothing, transformers makes one that knows no word.
 
     Raises:
-        CourseError: none there.
+        CourseError: none there, or something else in its place.
     """
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+    found = [folder / name for name in ("tokenizer.json", "vocab.txt") if (folder / name).is_file()]
+    for file in found:
+        require_whole(file)
+    if not found:
         raise CourseError(
             "no tokenizer beside the model",
             where=folder,
@@ -63,8 +71,33 @@ def require_tokenizer(folder: Path) -> None:
         )
 
 
+def save_tokenizer(tokenizer: "PreTrainedTokenizerBase", folder: str | Path) -> None:
+    """``save_pretrained``, without the truncation and padding of the tokenizer's last call.
+
+    transformers writes them into ``tokenizer.json``, and whoever opens that file with the library tokenizers alone
+    gets texts cut without a word, or an error for a single text. transformers itself sets both anew in every call.
+    """
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
+
+
+def vocabulary_size(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """How many embeddings a tokenizer asks for: its entries, but also the gaps that an edited vocabulary has.
+
+    An empty entry, as an empty last line makes one, is never read, and does not count.
+    """
+    return 1 + max(number for entry, number in tokenizer.get_vocab().items() if entry)
+
+
 def open_dataset(name: str, config: str | None, split: str, revision: str | None, *, streaming: bool = False):
     """A split of a hub's dataset, or of a folder that lies as one: ``datasets.load_dataset``, with clear errors.
+
+    Every field of a CSV or TSV file is text, as it stands there: by itself the library makes nothing of "NA" and
+    "null", and 7 of "007".
+
+    Of CSV and TSV files every field is text, as it stands there: the library by itself makes nothing of "NA" and
+    "null", and 7 of "007".
 
     Args:
         name: ``owner/name``, or a folder.
@@ -76,10 +109,23 @@ def open_dataset(name: str, config: str | None, split: str, revision: str | None
     Raises:
         CourseError: no such dataset, config, split or revision, no network, no room.
     """
-    from datasets import load_dataset
+    from datasets import load_dataset, load_dataset_builder
 
     with quiet_datasets(), clear_hub_errors("dataset", name, revision):
-        return load_dataset(name, config, split=split, revision=revision, streaming=streaming)
+        builder = load_dataset_builder(name, config, revision=revision)
+        settings = _fields_as_text(builder, split) if builder.name == "csv" else {}
+        return load_dataset(name, config, split=split, revision=revision, streaming=streaming, **settings)
+
+
+def _fields_as_text(builder, split: str) -> dict:
+    """Settings for the library's reader of CSV and TSV that keep every field as it stands in the file."""
+    from datasets import Features, Value
+
+    settings = {"keep_default_na": False, "na_filter": False}
+    if builder.info.features:  # the dataset's card says what its columns are
+        return settings
+    columns = next(iter(builder.as_streaming_dataset(split=split)))
+    return settings | {"features": Features({name: Value("string") for name in columns})}
 
 
 def split_revision(name: str | Path) -> tuple[str, str | None]:

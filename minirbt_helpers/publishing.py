@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from .errors import CourseError
-from .hub import is_hub_id, split_revision
+from .hub import is_hub_id, save_tokenizer, split_revision
 from .recipe import load_recipe
 from .workspace import atomic_folder, versions, write_json
 
@@ -69,7 +69,7 @@ def publish(
     head = {"language": language, "license": license, "name": name, "teacher": made["recipe"]["teacher"]}
     with atomic_folder(output) as folder:
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
         entries = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
         (folder / "vocab.txt").write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8")
         write_json(folder / "recipe.json", made | {"recipe": _without_paths(made["recipe"])})

@@ -221,6 +221,36 @@ def _explain(problem: ValidationError) -> str:
 
 
 def _advice(problem: ValidationError) -> str:
-    if any(error["type"] == "extra_forbidden" for error in problem.errors()):
+    """What to do about the first parameter that is wrong."""
+    errors = problem.errors()
+    if any(error["type"] == "extra_forbidden" for error in errors):
         return "the parameters are " + ", ".join(name.upper() for name in Recipe.model_fields)
-    return "with papermill, -p passes numbers as numbers and true as text: use -y 'NAME: true' for a truth value"
+    error = errors[0]
+    name, given = error["loc"][0].upper(), error["input"]
+    number = _as_number(given)
+    if error["type"] == "int_type" and number is not None and number.is_integer():
+        return f"a whole number, without point and exponent: {name} = {int(number)}"
+    if error["type"] == "int_type":
+        return f"a whole number, such as {name} = 100"
+    if error["type"] == "float_type" and number is not None:
+        return f"YAML takes {given} for text: write it with a decimal point, {name}: {_with_point(str(given))}"
+    if error["type"] == "float_type":
+        return f"a number, such as {name} = 0.1"
+    if error["type"] == "string_type" and number is not None:
+        return f"a text; papermill's -p makes a number of {given}, and -r keeps it a text: -r {name} {given}"
+    if error["type"] == "bool_type":
+        return f"a truth value; papermill's -p passes true as text: use -y '{name}: true'"
+    return f"see what {name} may be: minirbt distill --help"
+
+
+def _as_number(given: object) -> float | None:
+    try:
+        return None if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError):
+        return None
+
+
+def _with_point(number: str) -> str:
+    """A number as every YAML reader takes it for one: ``1e-4`` is ``1.0e-4``."""
+    digits, letter, power = number.lower().partition("e")
+    return f"{digits}{'' if '.' in digits else '.0'}{letter}{power}"

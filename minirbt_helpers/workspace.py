@@ -144,6 +144,19 @@ def quiet_datasets() -> Iterator[None]:
         enable_progress_bars()
 
 
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No reports of the library transformers on what it loads: our errors say what is wrong."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
 def versions() -> dict[str, str]:
     """Versions of the libraries that a result depends on, of those that are installed."""
     found = {}

@@ -11,6 +11,7 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from nltk.tokenize import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktSentenceTokenizer
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.lines import read_lines
@@ -56,13 +57,18 @@ def test_hard_cases(prediction, answers, em, f1):
 TEXTS = st.text(st.sampled_from("北京大学在上海 Ab1.5,，。《》-—…ＡéA"), max_size=12)
 
 
+def words(piece: str) -> list[str]:
+    """Sentences first, then words; no abbreviation is made of the letters above."""
+    return [word for part in PunktSentenceTokenizer().tokenize(piece) for word in NLTKWordTokenizer().tokenize(part)]
+
+
 def defined(prediction: str, answer: str) -> float:
     """F1 in other words: drop, split, and let difflib find the longest run in common."""
     sequences = []
     for text in (prediction, answer):
         kept = re.sub(r"[-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』]", "", text.lower().strip())
         pieces = re.split("([\u4e00-\u9fa5])", kept)
-        sequences.append([word for piece in pieces for word in NLTKWordTokenizer().tokenize(piece)])
+        sequences.append([word for piece in pieces for word in words(piece)])
     first, second = sequences
     run = difflib.SequenceMatcher(None, first, second, autojunk=False).find_longest_match().size
     return 2 * run / (len(first) + len(second)) if run else 0.0
@@ -144,12 +150,14 @@ def test_real_cmrc_has_the_known_two_hundred_wrong_places(shared):
         ({"data": None}, r"questions\.json: no \"data\""),
         (5, r"questions\.json: no \"data\""),
         ({"data": [{"paragraphs": None}]}, 'article 1: "paragraphs" is no list'),
-        (asking(question=None), "passage P, question Q: .*no text: None"),
-        (asking(question=7), "passage P, question Q: .*no text: 7"),
+        (asking(question=None), r"1 question without text \(passage P, question Q\), and 0 questions to use"),
+        (asking(question=[7]), r"passage P, question Q: .*no text: \[7\]"),
+        (asking(question=True), "passage P, question Q: .*no text: True"),
         (asking(answers="北京"), "passage P, question Q: .*no list of texts: '北京'"),
         (asking(answers={"text": "北京", "answer_start": 2}), "passage P, question Q: .*no list of texts"),
-        (asking(answers=[{"text": None, "answer_start": 2}]), "passage P, question Q: .*no list of texts"),
-        (asking(answers=[{"text": "北京", "answer_start": "2"}]), "passage P, question Q: .*no number"),
+        (asking(answers=[{"text": ["北京"], "answer_start": 2}]), "passage P, question Q: .*no text"),
+        (asking(answers=[{"text": "北京", "answer_start": "two"}]), "passage P, question Q: .*no number"),
+        (asking(answers=[]), "no question has an answer"),
         (asking(answers={"text": ["北京"], "answer_start": []}), "passage P, question Q"),
     ],
 )

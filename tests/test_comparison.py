@@ -9,6 +9,7 @@ import runpy
 import sys
 import time
 
+import onnx
 import pytest
 import torch
 from conftest import ROOT, minirbt
@@ -190,6 +191,10 @@ def test_names_in_a_crowded_scatter_cover_no_dot_and_no_other_name():
 def test_shares_are_means_over_common_tasks():
     scores = {"a": {"big": [0.8, 0.8], "small": [0.4, 0.4]}, "b": {"big": [0.5], "small": [0.5], "odd": [0.1]}, "c": {}}
     assert insight.kept_shares(scores, "big") == pytest.approx({"big": 1.0, "small": 0.75, "odd": 0.2})
+    above = insight.kept_shares(scores, "big", {"a": 0.2, "b": 0.5})  # on b big is at the floor: no share there
+    assert above == pytest.approx({"big": 1.0, "small": 1 / 3})
+    with pytest.raises(CourseError, match="at the floor on every task"):
+        insight.kept_shares(scores, "big", {"a": 0.9, "b": 0.9})
     with pytest.raises(CourseError, match="no scores of 'huge'"):
         insight.kept_shares(scores, "huge")
 
@@ -257,6 +262,44 @@ def test_onnx_and_int8_agree_with_the_original_within_tolerance(deployed, count,
 def test_int8_takes_less_than_half_the_disk(deployed):
     _, _, plain, small = deployed
     assert small.stat().st_size < 0.5 * plain.stat().st_size
+
+
+@pytest.mark.slow
+def test_an_exported_file_holds_the_model_and_nothing_of_the_machine(deployed):
+    """torch's exporter notes a stack trace with absolute paths at every node, and the quantiser copies them."""
+    for file in deployed[2:]:
+        model = onnx.load(file)
+        weights = sum(tensor.ByteSize() for tensor in model.graph.initializer)
+        assert file.stat().st_size < weights + 64 * 1024
+        content = file.read_bytes()
+        assert not [told for told in (b"site-packages", b".py", str(ROOT).encode(), b"transformers") if told in content]
+        assert not model.metadata_props and not any(node.metadata_props for node in model.graph.node)
+
+
+def batch_of(tokenizer, *texts: str) -> dict[str, torch.Tensor]:
+    return dict(tokenizer(list(texts), padding=True, return_tensors="pt"))
+
+
+@pytest.mark.slow
+def test_an_int8_model_that_reads_texts_alone_gives_each_the_same_logits_everywhere(deployed):
+    """One scale of the activations for the whole batch makes a text's logits depend on its neighbours."""
+    text, others = "雨停了，天边有一道彩虹。", ["快看！", "他把旧书一本一本摆回架子上，又擦了擦窗台。" * 4]
+    _, tokenizer, plain, small = deployed
+    one, many = batch_of(tokenizer, text), batch_of(tokenizer, others[0], text, others[1])
+    length = one["input_ids"].shape[1]
+
+    def gap(model: OnnxModel) -> float:
+        pairs = zip(model(**one).to_tuple(), model(**many).to_tuple(), strict=True)
+        return max(float((ours[0, :length] - theirs[1, :length]).abs().max()) for ours, theirs in pairs)
+
+    assert gap(OnnxModel(small, threads=1)) > 1e-4  # as its docstring warns
+    assert gap(OnnxModel(small, threads=1, alone=True)) == 0
+    shapes = [output.shape for output in OnnxModel(plain, threads=1)(**many).to_tuple()]
+    alone = OnnxModel(plain, threads=1, alone=True)(**many).to_tuple()
+    assert [output.shape for output in alone] == shapes
+    for output, other in zip(alone, OnnxModel(plain, threads=1)(**many).to_tuple(), strict=True):
+        inside = many["attention_mask"].bool() if output.shape == many["attention_mask"].shape else slice(None)
+        torch.testing.assert_close(output[inside], other[inside], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -228,7 +228,7 @@ def test_environment_and_constraints_are_in_step():
 
 
 ROOMS = {"text", "models", "tasks", "training", "insight", "exercises"}
-MAY_USE = {"text": set(), "models": set(), "tasks": set(), "training": {"text", "models"}}
+MAY_USE = {"text": set(), "models": set(), "tasks": {"models"}, "training": {"text", "models"}}
 MAY_USE |= {"insight": ROOMS - {"exercises"}, "exercises": ROOMS}
 
 

@@ -21,16 +21,17 @@ from textbrewer import DistillationConfig, GeneralDistiller, TrainingConfig
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.models import ARCHITECTURES
+from minirbt_helpers.models import ARCHITECTURES, find_architecture
+from minirbt_helpers.models.attention import DroppedAttention, fast_on_cpu, survivors
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.text import WholeWordCollator
 from minirbt_helpers.training import Distiller, distill, hidden_matches
-from minirbt_helpers.training.attention import DroppedAttention, fast_on_cpu, survivors
 from minirbt_helpers.training.batches import Batches, ready
 from minirbt_helpers.training.checkpoints import checkpoints
-from minirbt_helpers.training.distillation import Pupil, short_name
+from minirbt_helpers.training.distillation import PREDICTIONS, Pupil
 from minirbt_helpers.training.loop import Steps, learning_rate, shared_batches
 from minirbt_helpers.training.machine import World
+from minirbt_helpers.training.matches import maps_loss, match_names
 
 pytestmark = pytest.mark.slow  # processes, training or notebooks
 
@@ -97,7 +98,9 @@ def test_losses_and_all_gradients_are_textbrewers_to_a_millionth(teacher, tokeni
         batch, {"output_hidden_states": True, "output_attentions": attentions}
     )
     assert_equal(total, stock_total, 1e-6, "total")
-    theirs = {short_name(name): loss for name, loss in stock_parts.items()}
+    matched = iter(match_names(recipe.matches or hidden_matches(teacher.config, student.config, recipe)))
+    theirs = {PREDICTIONS.get(name) or next(matched): loss for name, loss in stock_parts.items()}
+    assert parts.keys() <= theirs.keys()
     for name, loss in parts.items():
         assert_equal(loss, theirs[name], 1e-6, name)
     total.backward()
@@ -111,6 +114,53 @@ def test_losses_and_all_gradients_are_textbrewers_to_a_millionth(teacher, tokeni
     for ours, theirs in zip(distiller.projections, filter(None, stock.projs), strict=True):
         for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
             assert_equal(mine.grad, other.grad, 1e-6, "projection")
+
+
+def test_matches_of_one_name_are_told_apart_and_the_parts_add_up(teacher, tokenizer, blocks):
+    """TextBrewer returns the last of them only; the total is right either way."""
+    twice = {"layer_T": 2, "layer_S": 1, "feature": "hidden", "loss": "hidden_mse", "proj": ["linear", 64, 192]}
+    matches = [twice | {"weight": 1.0}, ATTENTION[2], twice | {"weight": 3.0, "proj": ["relu", 64, 192]}]
+    recipe = load_recipe("sample", matches=matches, kd_weight=2.0, hard_label_weight=0.5, temperature_squared=False)
+    total, parts = Distiller(teacher, random_student(len(tokenizer)), recipe).losses(masked_batch(blocks, tokenizer))
+    assert list(parts) == ["kd", "mlm", "hidden 2-1", "hidden nst 3-4-1-2", "hidden 2-1 #2"]
+    assert parts["hidden 2-1"] != parts["hidden 2-1 #2"]
+    weights = {"kd": 2.0, "mlm": 0.5, "hidden 2-1": 1.0, "hidden nst 3-4-1-2": 1.0, "hidden 2-1 #2": 3.0}
+    assert_equal(total, sum(weights[name] * part for name, part in parts.items()), 1e-6, "total")
+
+
+@pytest.mark.parametrize("loss", ["attention_ce", "attention_ce_mean"])
+def test_cross_entropy_of_attention_tells_a_copy_from_a_stranger(loss):
+    """A copy costs the teacher's entropy and has no gradient; softmax of softmax hardly sees a difference."""
+    torch.manual_seed(0)
+    looks = torch.randn(2, 4, 128, 128) * 4  # [batch, heads, length, length], before the softmax
+    looks[..., 120:] = -torch.inf  # padding
+    teacher, mean = looks.softmax(-1), loss == "attention_ce_mean"
+    copy, other = (logits.clone().requires_grad_() for logits in (looks, torch.randn_like(looks)))
+    at_copy, at_other = (maps_loss(logits.softmax(-1), teacher, mean) for logits in (copy, other))
+    target = teacher.mean(1) if mean else teacher
+    assert_equal(at_copy, torch.special.entr(target).sum(-1).mean(), 1e-5, "entropy")
+    assert at_other > 1.2 * at_copy
+    at_copy.backward(), at_other.backward()
+    assert copy.grad.norm() < 1e-4 * other.grad.norm() and other.grad.isfinite().all()
+    assert maps_loss(torch.dropout(teacher, 0.5, True), teacher, mean).isfinite()
+
+
+@pytest.mark.parametrize(("loss", "heads"), [("attention_ce", 12), ("attention_ce_mean", 8)])
+def test_attention_is_learned_by_cross_entropy(teacher, tokenizer, blocks, loss, heads):
+    match = {"layer_T": 11, "layer_S": 5, "feature": "attention", "loss": loss, "weight": 1.0}
+    recipe = load_recipe("sample", matches=[match], kd_weight=0.0, hard_label_weight=0.0)
+    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    recipe = recipe.model_copy(update={"student": f"6x48x96x{heads}"})
+    student = find_architecture(recipe.student).random_model("sample", len(tokenizer), 0, **quiet)
+    distiller, batch = Distiller(deepcopy(teacher), student, recipe), masked_batch(blocks, tokenizer)
+    optimizer, seen = torch.optim.Adam(student.parameters(), 3e-3), []
+    for _ in range(12):
+        total, parts = distiller.losses(batch)
+        seen.append(float(parts[f"{loss.replace('_', ' ')} 11-5"]))
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+    assert seen[-1] < seen[0] - 0.2
 
 
 def test_a_model_without_dropout_compiles_to_one_graph_on_a_cpu():
@@ -509,6 +559,26 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(teacher, bloc
     assert "learning rate" in raised.value.fix
     monkeypatch.undo()
     assert len(distill(recipe, "student", **arguments).metrics) == recipe.steps + 1
+
+
+def test_a_step_with_an_endless_gradient_is_never_saved(teacher, blocks, recipe, monkeypatch):
+    """Its loss is finite: clipping turns the weights into NaN, and the next loss would tell, after a checkpoint."""
+    real, calls = Distiller.losses, iter(range(100))
+
+    def steep(self, *args):
+        total, parts = real(self, *args)
+        if next(calls) == 6:  # in step 4, at whose end a checkpoint is due
+            total.register_hook(lambda gradient: gradient * float("inf"))
+        return total, parts
+
+    monkeypatch.setattr(Distiller, "losses", steep)
+    arguments = {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher, "progress": False}
+    with pytest.raises(CourseError, match="the gradient is not finite at step 4") as raised:
+        distill(recipe, "student", **arguments)
+    assert "step-00000002" in raised.value.fix
+    monkeypatch.undo()
+    rows = distill(recipe, "student", **arguments).metrics
+    assert all(0 < row["gradient"] < float("inf") for row in rows[1:]) and len(rows) == recipe.steps + 1
 
 
 def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(teacher, blocks, recipe, monkeypatch, capsys):

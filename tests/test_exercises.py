@@ -9,6 +9,7 @@ import json
 import pkgutil
 import re
 import sys
+import threading
 import time
 from importlib import import_module
 
@@ -16,6 +17,9 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import jensenshannon
+from torch.nn import functional as F
 
 from minirbt_helpers import exercises
 from minirbt_helpers.course import notebooks
@@ -23,7 +27,7 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.exercises import cells, checking, quizzes, records
 from minirbt_helpers.exercises.catalogue import EXERCISES, QUESTIONS, SHELVES, find, find_question
 from minirbt_helpers.exercises.checking import judge
-from minirbt_helpers.exercises.comparing import plain, show
+from minirbt_helpers.exercises.comparing import difference, plain, show
 from minirbt_helpers.exercises.exercise import Exercise
 
 WRONG = {
@@ -35,10 +39,15 @@ PLANNED = {"raising_a_teacher"}  # a notebook to come
 PLANTED = [(name, wrong) for name, answers in WRONG.items() for wrong in answers]
 
 
+LIMIT = checking.SECONDS
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # helpers of torch, called with odd shapes
+
+
 @pytest.fixture(autouse=True)
 def workspace(tmp_path, monkeypatch):
-    """Records go into a workspace of the test's own."""
+    """Records go into a workspace of the test's own, and no right answer is cut off on a busy machine."""
     monkeypatch.setattr(records, "default_runs", lambda: tmp_path)
+    monkeypatch.setattr(checking, "SECONDS", 60.0)
     return tmp_path
 
 
@@ -72,10 +81,11 @@ def leaks(exercise: Exercise, message: str) -> list[str]:
     """Lines of the solution, and the right answer of the case that the message shows, as far as they stand in it."""
     body = [line.strip() for line in exercise.solution.splitlines() if line.startswith("    ")]
     shown = [line for line in body if len(line) > 12 and line in message]
+    said = re.sub("(?m)^    .*?(: |$)", "", message)  # without the inputs and the reader's own answer
     for given in exercise.cases():
         inputs = ", ".join(f"{name}={show(value)}" for name, value in zip(exercise.parameters, given, strict=True))
         right = show(plain(exercise.solve(*copy.deepcopy(given))))
-        if inputs in message and len(right) > 4 and right in message.replace(inputs, ""):
+        if inputs in message and len(right) > 4 and right in said:
             shown.append(right)
     return shown
 
@@ -107,6 +117,105 @@ def test_each_notebook_has_four_to_six_exercises_and_three_to_five_questions():
         assert 3 <= len(shelf.questions) <= 5, shelf.notebook
     assert len(EXERCISES) == sum(len(shelf.exercises) for shelf in SHELVES), "a name is used twice"
     assert not EXERCISES.keys() & QUESTIONS.keys()
+
+
+# --- by hand equals helper ------------------------------------------------------------------------------------------
+
+
+def counted(layers, hidden, ffn, vocabulary, positions):
+    from transformers import BertConfig, BertForMaskedLM
+
+    shape = {"num_hidden_layers": layers, "hidden_size": hidden, "intermediate_size": ffn, "num_attention_heads": 1}
+    with torch.device("meta"):
+        model = BertForMaskedLM(BertConfig(vocab_size=vocabulary, max_position_embeddings=positions, **shape))
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def in_one_layer(hidden, ffn):
+    from transformers import BertConfig
+    from transformers.models.bert.modeling_bert import BertLayer
+
+    with torch.device("meta"):
+        layer = BertLayer(BertConfig(hidden_size=hidden, intermediate_size=ffn, num_attention_heads=1))
+    return sum(weight.numel() for weight in layer.parameters())
+
+
+def worked(hidden, ffn, length):
+    from transformers import BertConfig
+
+    from minirbt_helpers.training import operations
+
+    parts = operations(BertConfig(hidden_size=hidden, intermediate_size=ffn, num_hidden_layers=1), length)
+    return int(parts["attention"] + parts["FFN"])
+
+
+def scheduled(step, steps, highest, warmup):
+    from minirbt_helpers.recipe import load_recipe
+    from minirbt_helpers.training.loop import learning_rate
+
+    return learning_rate(load_recipe("full", steps=steps, learning_rate=highest, warmup=warmup, decay=1.0), step)
+
+
+def by_autograd(student, teacher, temperature):
+    student = student.clone().requires_grad_()
+    soft = (F.log_softmax(student / temperature, -1), F.log_softmax(teacher / temperature, -1))
+    (temperature**2 * F.kl_div(*soft, reduction="batchmean", log_target=True)).backward()
+    return student.grad
+
+
+def clipped_by_torch(gradients, limit):
+    weights = [torch.nn.Parameter(torch.zeros_like(one)) for one in gradients]
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient.clone()
+    torch.nn.utils.clip_grad_norm_(weights, limit)
+    return [weight.grad for weight in weights]
+
+
+def from_room(path):
+    """A helper of the house, imported when it is first asked."""
+    return lambda *given: pkgutil.resolve_name(f"minirbt_helpers.{path}")(*given)
+
+
+def assigned(distances):
+    rows, columns = linear_sum_assignment(distances)
+    return [row for _, row in sorted(zip(columns.tolist(), rows.tolist(), strict=True))]
+
+
+def tables_apart(p, q):
+    """Jensen-Shannon through SciPy, which gives its root in nats or bits."""
+    return float(np.mean(jensenshannon(p.T.double(), q.T.double(), base=2, axis=0) ** 2))
+
+
+HELPERS_AGREE = {
+    "token_fates": from_room("insight.masking_states"),
+    "word_places": from_room("text.word_spans"),
+    "layer_parameters": in_one_layer,
+    "mlm_loss": F.cross_entropy,
+    "soften": lambda logits, temperature: torch.softmax(logits / temperature, -1),
+    "kl_at": lambda student, teacher, temperature: F.kl_div(
+        F.log_softmax(student / temperature, -1), F.softmax(teacher / temperature, -1), reduction="batchmean"
+    ),
+    "kd_gradient": by_autograd,
+    "layer_partners": from_room("training.layer_pairs"),
+    "projected_match": lambda s, t, weight, bias: F.mse_loss(F.linear(s, weight, bias), t),
+    "overlap_f1": lambda prediction, answer: from_room("tasks.metrics._f1")(prediction, answer),
+    "between_words": lambda attention, words: from_room("insight.word_shares")(attention[None, None], words)[0, 0],
+    "head_distance": tables_apart,
+    "cka": from_room("insight.linear_cka"),
+    "best_match": assigned,
+    "model_parameters": counted,
+    "layer_work": worked,
+    "rate_at": scheduled,
+    "clipped": clipped_by_torch,
+}
+
+
+@pytest.mark.parametrize("name", HELPERS_AGREE)
+def test_solutions_agree_with_helpers_and_libraries(name):
+    exercise = find(name)
+    for given in exercise.cases():
+        ours, theirs = (plain(function(*copy.deepcopy(given))) for function in (exercise.solve, HELPERS_AGREE[name]))
+        assert not difference(theirs, ours, 1e-3), given
 
 
 # --- what a checker bears -------------------------------------------------------------------------------------------
@@ -160,11 +269,22 @@ ODD_ANSWERS = [
 
 
 @pytest.mark.parametrize(("answer", "says"), [case[1:] for case in ODD_ANSWERS], ids=[case[0] for case in ODD_ANSWERS])
-def test_a_checker_bears_any_answer_for_at_most_two_seconds(answer, says):
-    begin = time.monotonic()
+def test_a_checker_bears_any_answer(answer, says, monkeypatch):
+    if says == "stopped after":
+        monkeypatch.setattr(checking, "SECONDS", 0.1)
     verdict = judge(find("whole_words"), answer)
-    assert time.monotonic() - begin < 2.5  # two seconds, and what a busy machine adds
     assert not verdict.passed and says in verdict.message, verdict.message
+
+
+def test_a_check_takes_at_most_two_seconds():
+    assert LIMIT + checking.PATIENCE < 2
+
+
+def test_the_watch_ends_with_the_check(monkeypatch):
+    monkeypatch.setattr(checking, "SECONDS", 0.1)
+    before = threading.active_count()
+    judge(find("whole_words"), endless)
+    assert sys.getprofile() is None and threading.active_count() <= before
 
 
 def test_what_is_no_function_gets_a_friendly_line():
@@ -198,7 +318,7 @@ def test_answers_may_come_in_any_form():
 
 def test_a_message_says_how_far_and_on_which_smallest_input():
     message = judge(find("whole_words"), lambda words, order, budget: set()).message
-    assert "2 of 8 cases are right" in message and "words=[[1]], order=[0], budget=1" in message
+    assert "right in 2 of 8 cases" in message and "words=[[1]], order=[0], budget=1" in message
     assert "1 missing" in message and "hint('whole_words')" in message
 
 
@@ -218,8 +338,8 @@ def test_the_helper_itself_is_refused_by_whatever_way():
         return [str(state) for state in getattr(insight, "masking_" + "states")(*given)]
 
     for answer in (masking_states, wrapped, functools.partial(masking_states), lambda *given: wrapped(*given), hidden):
-        verdict = judge(find("token_states"), answer)
-        assert not verdict.passed and "masking_states, the helper" in verdict.message
+        verdict = judge(find("token_fates"), answer)
+        assert not verdict.passed and "calls masking_states." in verdict.message
 
 
 HELPERS = [(one.name, helper) for one in EXERCISES.values() for helper in one.helpers if "." in helper]
@@ -228,7 +348,7 @@ HELPERS = [(one.name, helper) for one in EXERCISES.values() for helper in one.he
 @pytest.mark.parametrize(("name", "helper"), HELPERS, ids=[f"{name}: {helper}" for name, helper in HELPERS])
 def test_every_helper_exists_and_is_refused(name, helper):
     verdict = judge(find(name), functools.partial(pkgutil.resolve_name(helper)))
-    assert not verdict.passed and f"{helper}, the helper" in verdict.message
+    assert not verdict.passed and f"calls {helper.rpartition('.')[2]}." in verdict.message
 
 
 COMPILED = [(one.name, helper) for one in EXERCISES.values() for helper in one.helpers if "." not in helper]
@@ -244,7 +364,7 @@ def test_every_compiled_helper_is_refused(name, helper):
             function(*given)
         return find(name).solve(*given)
 
-    assert f"{helper}, the helper" in judge(find(name), calls).message
+    assert f"calls {helper}." in judge(find(name), calls).message
 
 
 # --- what a learner types -------------------------------------------------------------------------------------------
@@ -350,11 +470,12 @@ def test_progress_draws_and_says_what_is_done():
     records.note_success("an exercise of an older edition")
     records.note_answer("budget_of_forty", False)
     shown = Progress()
-    assert "01  Whole-word masking: 1 of 5 exercises, 0 of 4 questions" in repr(shown)
+    assert "01 Whole-word masking: 1 of 5 exercises, 0 of 4 questions" in repr(shown)
     page = shown.html()
     assert f'aria-label="1 of {len(EXERCISES)} exercises done.' in page, "a screen reader hears the same"
     assert "whole_words: Whole words under a budget (done)" in page and "<details>" in page
-    assert shown._repr_png_().startswith(b"\x89PNG")
+    bundle, _ = shown._repr_mimebundle_()
+    assert bundle["text/html"] == page and bundle["image/png"], "GitHub's viewer shows the PNG"
 
 
 # --- cells ----------------------------------------------------------------------------------------------------------
@@ -387,14 +508,15 @@ def test_cells_make_a_valid_notebook_that_is_renewed_in_place():
         cells.renew_cells(book)
 
 
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+def test_notebooks_hold_the_cells_that_their_entries_make(path):
+    content = nbformat.read(path, as_version=4)
+    assert [cell.source for cell in cells.renew_cells(content).cells] == [cell.source for cell in content.cells]
+
+
 def test_statements_gloss_their_chinese():
     """Wherever a statement or a question shows Chinese, a gloss in quotation marks stands beside it."""
     texts = {one.name: one.statement for one in EXERCISES.values()}
     texts |= {one.name: one.text for one in QUESTIONS.values()}
     for name, text in texts.items():
         assert not re.search("[\u4e00-\u9fff]", text) or "“" in text, name
-
-
-def test_the_watch_ends_with_the_check():
-    judge(find("whole_words"), endless)
-    assert sys.getprofile() is None and checking.SECONDS < 2

@@ -116,9 +116,10 @@ def test_two_questions_with_one_id_are_refused(tokenizer, tmp_path):
     assert not (tmp_path / "out.json").exists()
 
 
-def test_only_what_has_answers_throughout_is_scored(tokenizer):
+def test_questions_without_an_answer_are_not_scored(tokenizer):
     tuned = fresh("drcd", tokenizer)
-    assert tuned.can_measure(asked(["小明"], ["小明"])) and not tuned.can_measure(asked(["小明"], []))
+    assert tuned.can_measure(asked(["小明"], [])) and not tuned.can_measure(asked([], []))
+    assert tuned.measure(asked(["小明"], [])) == tuned.measure(asked(["小明"], ids=("A",)))
 
 
 def test_rows_without_agreement_are_predicted_and_do_not_count(tokenizer):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES, inherit_embeddings, load_model, take_layers
@@ -41,6 +42,26 @@ def test_any_layers_in_any_order(teacher):
     for ours, theirs in enumerate((11, 3)):
         for name, tensor in odd.bert.encoder.layer[ours].state_dict().items():
             assert torch.equal(tensor, teacher.bert.encoder.layer[theirs].state_dict()[name])
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_a_decoder_of_its_own_is_copied_as_it_is(tmp_path, part):
+    """transformers keeps such a checkpoint apart although its config says tied; loaded again, ours is the same."""
+    teacher = ARCHITECTURES["RBT3"].random_model("sample", 50)
+    other = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    other[f"cls.predictions.decoder.{part}"] = torch.randn_like(other[f"cls.predictions.decoder.{part}"])
+    teacher.config.save_pretrained(tmp_path)
+    save_file(other, tmp_path / "model.safetensors", {"format": "pt"})
+    teacher = load_model(tmp_path)
+    assert teacher.config.tie_word_embeddings
+    with pytest.warns(UserWarning, match="decoder is not its word embeddings"):
+        taken = take_layers(teacher, range(3))
+    taken.save_pretrained(tmp_path / "taken")
+    batch = torch.arange(20)[None]
+    with torch.no_grad():
+        for model in (taken, load_model(tmp_path / "taken")):
+            assert torch.equal(model(batch).logits, teacher(batch).logits)
+            assert all(torch.equal(tensor, other[name]) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize("layers", [[], [12], [-1], [0, 99]])

@@ -16,13 +16,18 @@ from minirbt_helpers.tasks import (
     as_markdown,
     best_means,
     majority,
+    on_unseen,
     protocol,
     read_results,
     relative_table,
     score_table,
+    search_rates,
     sweep,
+    taught_table,
+    verdict_table,
     write_report,
 )
+from minirbt_helpers.tasks.searching import SearchTask
 
 
 def rows_of(*runs: tuple) -> list[dict]:
@@ -38,7 +43,7 @@ def rows_of(*runs: tuple) -> list[dict]:
         "rest": "r",
         "rows": 9,
         "dev_rows": 9,
-        "majority": None,
+        "floors": {},
         "seconds": 1.0,
     }
     return [dict(zip(names, run[:5], strict=True)) | same | run[5] for run in runs]
@@ -57,7 +62,8 @@ def test_the_best_mean_is_that_of_one_setting(scores):
     ]
     best = best_means(rows_of(*runs))["student", "ocnli"]
     most = max(map(len, scores.values()))
-    assert best.mean("accuracy") == max(statistics.fmean(seeds) for seeds in scores.values() if len(seeds) == most)
+    highest = max(statistics.fmean(seeds) for seeds in scores.values() if len(seeds) == most)
+    assert statistics.fmean(best.scores["accuracy"]) == highest
     assert list(best.scores["accuracy"]) == scores[best.epochs] and best.tried == len(scores)
 
 
@@ -83,21 +89,85 @@ def test_no_mean_goes_over_two_models_or_two_sets_of_rows():
 def test_tables_look_like_the_published_ones():
     """Rows are models, columns tasks in the README's order, and the second table is relative to the teacher."""
     runs = [
-        ("teacher", "tnews", 2e-5, 3, 0, {"accuracy": 0.5}),
-        ("teacher", "tnews", 2e-5, 3, 1, {"accuracy": 0.6}),
+        ("teacher", "tnews", 2e-5, 3, 0, {"accuracy": 0.545}),
+        ("teacher", "tnews", 2e-5, 3, 1, {"accuracy": 0.555}),
         ("student", "tnews", 1e-4, 3, 0, {"accuracy": 0.44}),
         ("teacher", "cmrc2018", 3e-5, 3, 0, {"f1": 0.873, "em": 0.68}),
         ("student", "cmrc2018", 1e-4, 3, 0, {"f1": 0.7847, "em": 0.563}),
     ]
     means = best_means(rows_of(*runs))
     assert score_table(means) == [
-        {"model": "teacher", "cmrc2018": "87.3 / 68.0", "tnews": "55.0 ± 7.1"},
+        {"model": "teacher", "cmrc2018": "87.3 / 68.0", "tnews": "55.0 ± 0.7"},
         {"model": "student", "cmrc2018": "78.5 / 56.3", "tnews": "44.0"},
     ]
-    assert relative_table(means, "teacher")[1] == {"model": "student", "cmrc2018": "89.9% / 82.8%", "tnews": "80.0%"}
+    assert relative_table(means, "teacher")[1] == {
+        "model": "student",
+        "cmrc2018": "89.9% (89.9%) / 82.8% (82.8%)",
+        "tnews": "80.0% (80.0%)",
+    }
     assert as_markdown(score_table(means)).splitlines()[1] == "|---|---|---|"
     with pytest.raises(CourseError, match="no results of 'RoBERTa'"):
         relative_table(means, "RoBERTa")
+
+
+# --- floors, shares, verdicts ---------------------------------------------------------------------------------------
+
+
+def three(model: str, *scores: float, **more) -> list[dict]:
+    """Three seeds of a model on BQ."""
+    runs = rows_of(*((model, "bq", 1e-4, 3, seed, {"accuracy": score}) for seed, score in enumerate(scores)))
+    return [
+        row | {"floors": {"majority": {"accuracy": 0.5}, "shared characters": {"accuracy": 0.7}}} | more for row in runs
+    ]
+
+
+def test_floors_stand_below_the_scores_and_shares_are_of_what_is_above():
+    means = best_means(three("teacher", 0.80, 0.81, 0.79) + three("student", 0.76, 0.77, 0.75))
+    assert score_table(means)[2:] == [
+        {"model": "majority", "bq": "50.0"}, {"model": "shared characters", "bq": "70.0"},
+    ]  # fmt: skip
+    assert [row["bq"] for row in relative_table(means, "teacher")] == ["100.0% (100.0%)", "95.0% (60.0%)"]
+    assert verdict_table(means)[1]["bq"] == "+6.0 ± 2.5 points: higher"
+    assert verdict_table(means, "teacher") == [{"model": "student", "bq": "-4.0 ± 0.0 points: lower"}]  # pairs
+
+
+def test_there_is_no_share_of_a_reference_at_the_floor():
+    means = best_means(three("teacher", 0.70, 0.72, 0.69) + three("student", 0.75, 0.76, 0.74))
+    assert {row["bq"] for row in relative_table(means, "teacher")} == {"reference at the floor"}
+    assert verdict_table(means)[0]["bq"].endswith("not told apart")
+
+
+def test_seeds_in_another_order_of_rows_are_no_pairs():
+    means = best_means(three("teacher", 0.80, 0.81, 0.79) + three("student", 0.75, 0.76, 0.74, batch=16))
+    assert verdict_table(means, "teacher")[0]["bq"] == "-5.0 ± 2.3 points: lower"
+
+
+def test_the_chosen_setting_is_scored_where_it_was_not_chosen():
+    """By hand: the other seeds choose, and where halves are known the other half does."""
+    first, second = three("student", 0.9, 0.5, 0.5), three("student", 0.6, 0.6, 0.6, epochs=10)
+    (best,) = best_means(first + second).values()
+    assert (best.epochs, best.scores["accuracy"], best.chosen_on) == (3, (0.9, 0.5, 0.5), "other seeds")
+    assert best.fair["accuracy"] == (0.6, 0.5, 0.5)  # without its lucky seed ten epochs are better
+    halved = [row | {"halves": {"accuracy": [row["accuracy"] + 0.1, row["accuracy"] - 0.1]}} for row in first + second]
+    assert best_means(halved)["student", "bq"].chosen_on == "other seeds and rows"
+    (alone,) = best_means(first[:1] + second[:1]).values()
+    assert alone.chosen_on == "the same rows" and alone.fair == alone.scores
+
+
+def test_scores_without_the_rows_that_stand_in_train():
+    unseen = {"accuracy": 0.6, "dev_rows": 7, "floors": {"majority": {"accuracy": 0.4}}}
+    (row, *_) = on_unseen(three("student", 0.9, 0.9, 0.9, unseen=unseen))
+    assert (row["accuracy"], row["dev_rows"], row["floors"]) == (0.6, 7, unseen["floors"])
+    assert on_unseen(three("student", 0.9, 0.9, 0.9))[0]["accuracy"] == 0.9
+
+
+def test_teaching_is_held_against_plain_runs_that_are_alike():
+    kd = {"kd": [{"gap": 0.5}, {"gap": 0.1}]}
+    taught = three("student", 0.83, 0.82, 0.84, teacher="teacher", temperature=4.0, **kd)
+    (row,) = taught_table(three("student", 0.80, 0.79, 0.81) + taught + three("student", 0.9, 0.9, 0.9, epochs=10))
+    assert row["gain"] == "+3.0 ± 0.0 points: higher" and row["KL from the teacher"] == "0.500 → 0.100"
+    assert (row["taught by"], row["temperature"], row["seeds"]) == ("teacher", "4", "3")
+    assert taught_table(taught) == []
 
 
 # --- sweeping -------------------------------------------------------------------------------------------------------
@@ -159,7 +229,7 @@ def stubbed(monkeypatch):
 
     def run(recipe, task, *arguments, **settings):
         ran.append(recipe)
-        return SimpleNamespace(scores={"accuracy": 0.5}, rows=8)
+        return SimpleNamespace(scores={"accuracy": 0.5}, rows=8, by_row={"accuracy": [0.0, 1.0] * 75}, kd=())
 
     monkeypatch.setattr(protocol, "finetune", run)
     return ran
@@ -235,6 +305,8 @@ def test_a_whole_row_without_its_line_end_is_kept(contest, stubbed):
         ({"rates": (float("nan"),)}, "a learning rate of nan"),
         ({"epochs": (0,)}, "epochs 0"),
         ({"teacher": "nobody"}, "no model 'nobody'"),
+        ({"temperatures": (2.0,)}, "nobody teaches"),
+        ({"temperatures": (0.0,), "teacher": "student"}, "a temperature of 0.0"),
     ],
 )
 def test_a_sweep_that_cannot_end_does_not_begin(contest, stubbed, change, message):
@@ -250,7 +322,7 @@ def test_a_teacher_trained_otherwise_makes_another_run(contest, stubbed):
     assert sweep(**one) == [first]
     trained_on = contest["models"] | {"student": contest["models"]["untrained"]}
     hotter = contest["recipe"].model_copy(update={"temperature": 2.0})
-    for change in ({"models": trained_on}, {"epochs": (1, 2)}, {"recipe": hotter}):
+    for change in ({"models": trained_on}, {"epochs": (1, 2)}, {"recipe": hotter}, {"temperatures": (2.0,)}):
         assert first not in sweep(**one | change)
     assert sweep(**one) == [first]
 
@@ -276,6 +348,12 @@ def test_a_taught_sweep_stands_beside_the_plain_one(contest, tmp_path):
     assert {name for name, _ in best_means(rows)} == {"student", "untrained", "untrained, taught by student"}
     write_report(tmp_path / "report.md", rows, "student")
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert taught[0]["kd"][0]["gap"] == pytest.approx(taught[0]["kd"][0]["kd_loss"] - taught[0]["kd"][0]["floor"])
+    assert taught[0]["kd"][0]["gap"] > 0 and set(plain[0]["floors"]) == {"majority", "letters"}
+    assert plain[0]["overlap"] == {"exact": 0, "runs": 0} and len(plain[0]["halves"]["accuracy"]) == 2
+    assert "What teaching on the task adds" in report and "| letters |" in report
+    write_report(tmp_path / "report.md", rows, planned=[("student", "chnsenticorp"), ("student", "bq")])
+    assert "Not made yet: student on bq\n" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| untrained, taught by student |" in report and "processors" in report and "chnsenticorp 8 → 150" in report
 
 
@@ -286,3 +364,31 @@ def test_the_majority_class_is_the_most_frequent_train_label(tmp_path):
         (tmp_path / "bq" / f"{split}.tsv").write_text(lines, encoding="utf-8")
     assert majority(TASKS["bq"], tmp_path) == 0.25
     assert majority(TASKS["drcd"], tmp_path) is None
+
+
+# --- searching ------------------------------------------------------------------------------------------------------
+
+
+def test_a_search_widens_and_scores_no_dev_row(contest, monkeypatch):
+    """The best of the given rates lies at the edge; rows of one text stay on one side; dev is never read."""
+    seen = []
+
+    def run(recipe, task, *arguments, learning_rate, **settings):
+        train, dev = (set(task.load(recipe.task_dir, split)["text"]) for split in ("train", "dev"))
+        if isinstance(task, SearchTask):
+            seen.append(learning_rate)
+            assert not train & dev and dev <= set(TASKS["chnsenticorp"].load(recipe.task_dir, "train")["text"])
+        score = 1 - abs(learning_rate - 1e-2)
+        return SimpleNamespace(scores={"accuracy": score}, rows=8, by_row={"accuracy": [0.0, 1.0] * len(dev)}, kd=())
+
+    monkeypatch.setattr(protocol, "finetune", run)
+    settings = {name: contest[name] for name in ("recipe", "file", "tasks", "progress")}
+    models = {"student": contest["models"]["student"]}
+    found = search_rates(models=models, **settings)["student"]["chnsenticorp"]
+    assert (found.rate, found.at_edge, len(found.scores)) == (9.5e-3, False, 6) and len(seen) == 6
+    assert search_rates(models=models, **settings)["student"]["chnsenticorp"] == found and len(seen) == 6
+    with pytest.raises(CourseError, match="3 rates to search"):
+        search_rates(models=models, rates=(1e-4, 1e-3, 1e-2), **settings)
+    rates = {"student": {"chnsenticorp": [found.rate]}}
+    (row,) = sweep(**contest | {"models": models, "rates": rates, "seeds": (0,)})
+    assert row["learning_rate"] == found.rate

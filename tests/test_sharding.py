@@ -9,9 +9,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import pyarrow
 import pytest
 from conftest import ROOT, minirbt
 from datasets import Dataset
+from datatrove.executor import LocalPipelineExecutor
+from datatrove.pipeline.readers import IpcReader, JsonlReader, ParquetReader
+from datatrove.pipeline.readers.csv import CsvReader
 from hub_server import Faults, serve
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +23,7 @@ from hypothesis import strategies as st
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.lines import read_lines
 from minirbt_helpers.text import build_blocks, cached_blocks
-from minirbt_helpers.text.pipeline import ShardedCorpus
+from minirbt_helpers.text.pipeline import MakeReferences, ShardedCorpus
 from minirbt_helpers.text.sources import Files, HubText, text_source
 
 pytestmark = pytest.mark.slow  # processes, training or notebooks
@@ -178,6 +182,24 @@ def test_ray_shares_the_work(alone, tmp_path):
     assert done.returncode == 0, done.stderr
     assert marks(tmp_path, "references") == marks(tmp_path, "blocks") == list(range(TASKS))
     assert contents(tmp_path) == contents(alone.output)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet", "arrow"])
+def test_a_reader_of_datatroves_may_stand_before_the_references(kind, tokenizer, segmenter, tmp_path):
+    """Plain datatrove reads no JSON lines: that needs orjson, which its extra ``io`` brings."""
+    if kind == "jsonl":
+        pytest.importorskip("orjson", reason="the extra [full] brings it: install again")
+    rows, folder = Dataset.from_dict({"id": ["1", "2"], "text": ["今天天气很好。", "我们去公园。"]}), tmp_path / "in"
+    folder.mkdir()
+    if kind == "arrow":
+        with pyarrow.OSFile(str(folder / "a.arrow"), "wb") as file, pyarrow.ipc.new_file(file, rows.data.schema) as out:
+            out.write_table(rows.data.table)
+    else:
+        {"jsonl": rows.to_json, "csv": rows.to_csv, "parquet": rows.to_parquet}[kind](str(folder / f"a.{kind}"))
+    reader = {"jsonl": JsonlReader, "csv": CsvReader, "parquet": ParquetReader, "arrow": IpcReader}[kind]
+    steps = [reader(str(folder)), MakeReferences(tmp_path / "out", tokenizer, segmenter)]
+    LocalPipelineExecutor(steps, tasks=1, logging_dir=str(tmp_path / "logs")).run()
+    assert list(read_lines(tmp_path / "out" / "00000.txt")) == rows["text"][:]
 
 
 def test_a_shard_that_fails_leaves_the_others_done(tokenizer, tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hub_server import serve
 from transformers import BertConfig
 
-from minirbt_helpers.errors import CourseError
+from minirbt_helpers.errors import CourseError, CourseWarning
 from minirbt_helpers.models import load_model, load_tokenizer
 from minirbt_helpers.recipe import SCALES, load_recipe
 from minirbt_helpers.tasks import TASKS, Finetuned, Layout, finetune, own_task, with_head
@@ -22,11 +23,13 @@ from minirbt_helpers.tasks.finetuning import training_arguments
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_real_files_are_read_by_the_same_code(shared, name):
-    """The official numbers of rows; OCNLI's 50 without agreement are left out."""
+    """The official numbers of rows, and nothing odd among them; OCNLI's 50 without agreement are left out."""
     task = TASKS[name]
-    assert len(task.load(shared / "tasks", "dev")) == task.sizes["dev"]
-    if name in ("tnews", "chnsenticorp"):  # whole there
-        assert len(task.load(shared / "tasks", "train")) == task.sizes["train"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if name == "ocnli" else "error", CourseWarning)
+        assert len(task.load(shared / "tasks", "dev")) == task.sizes["dev"]
+        if name in ("tnews", "chnsenticorp"):  # whole there
+            assert len(task.load(shared / "tasks", "train")) == task.sizes["train"]
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -58,7 +61,7 @@ def broken(tmp_path, name: str, line: str) -> str:
     [
         ("chnsenticorp", "1", "1 fields instead of 2"),
         ("chnsenticorp", "2\t很好", "unknown label '2'"),
-        ("chnsenticorp", "1\t ", "no text"),
+        ("chnsenticorp", "1\t ", "1 row without text (line 2), and 0 rows to use"),
         ("lcqmc", "一\t二", "2 fields instead of 3"),
         ("lcqmc", "一\t二\t2", "unknown label '2'"),
         ("tnews", '{"label": "105", "sentence": "一"}', "unknown label '105'"),
@@ -69,7 +72,7 @@ def broken(tmp_path, name: str, line: str) -> str:
         ("ocnli", "[]", "not a row of this task"),
         ("ocnli", '{"sentence1": "一", "label": "neutral"}', "sentence2"),
         ("ocnli", '{"sentence1": "一", "sentence2": "二", "label": "maybe"}', "unknown label 'maybe'"),
-        ("ocnli", '{"sentence1": 1, "sentence2": "二", "label": "neutral"}', "no text: 1"),
+        ("ocnli", '{"sentence1": [1], "sentence2": "二", "label": "neutral"}', "no text: [1]"),
     ],
 )
 def test_a_broken_row_is_named(tmp_path, name, line, message):
@@ -100,13 +103,14 @@ def test_missing_things_are_named(tmp_path):
     ],
 )
 def test_a_test_file_needs_no_labels(tmp_path, name, file, content):
-    """A train or dev file does; in a test file a label that only some rows have is no label."""
+    """A train or dev file does. In a test file some rows may have a label, and keep it."""
     home = tmp_path / name
     home.mkdir()
     for split in (file, file.replace("test", "dev")):
         (home / split).write_text(content, encoding="utf-8")
     rows = TASKS[name].load(tmp_path, "test")
-    assert len(rows) == 2 and "label" not in rows.column_names and rows["text"]
+    assert len(rows) == 2 and rows["text"]
+    assert rows["label"] == [0, None] if name == "tnews" else "label" not in rows.column_names
     with pytest.raises(CourseError, match=r"label|fields"):
         TASKS[name].load(tmp_path, "dev")
 
@@ -141,7 +145,7 @@ def test_rows_of_your_own_are_a_task_in_a_line(tmp_path):
     with pytest.raises(CourseError, match="header has no text"):
         own_task("moods", tmp_path / "train.tsv", tmp_path / "dev.jsonl", Layout("text", label="mood"))
     (tmp_path / "one.tsv").write_text("mood\treview\nglad\t好\n", encoding="utf-8")
-    with pytest.raises(CourseError, match="at least two"):
+    with pytest.raises(CourseError, match="the only label is 'glad'"):
         own_task("moods", tmp_path / "one.tsv", tmp_path / "dev.jsonl", Layout("review", label="mood"))
 
 
@@ -155,13 +159,11 @@ def test_rows_of_your_own_have_labels_with_a_meaning_each(tmp_path):
     line = '{"text": "好", "label": "%s"}\n'
     good = line % "a" + line % "b"
     layout = Layout("text")
-    for label in ("null", '""', '" "'):
+    for label in ("null", '""', '" "'):  # such a row is left out
         files = moods(tmp_path, train=good + line.replace('"%s"', label), dev=good)
-        with pytest.raises(CourseError, match=r"train\.jsonl, line 3: no label"):
-            own_task("moods", **files, layout=layout)
-    files = moods(tmp_path, train=good, dev=good + line.replace('"%s"', "null"))
-    with pytest.raises(CourseError, match=r"dev\.jsonl, line 3: unknown label None"):
-        own_task("moods", **files, layout=layout).load("anywhere", "dev")
+        task = own_task("moods", **files, layout=layout)
+        with pytest.warns(CourseWarning, match=r"train\.jsonl: 1 row without label \(line 3\) left out"):
+            assert task.labels == ("a", "b") and len(task.load("anywhere", "train")) == 2
     with pytest.raises(CourseError, match="two labels mean the same"):
         own_task("moods", **files, layout=layout, answers={"a": "bad", "b": "bad"})
     for split, option in (("train", "--train"), ("dev", "--dev")):
@@ -215,14 +217,14 @@ def test_the_hubs_questions_are_mended_like_a_files(tmp_path):
     assert row["answers"] == {"text": ["北京"], "answer_start": [2]} and row["repaired"] == 1
 
 
-@pytest.mark.parametrize(("gone", "message"), [("context", "KeyError: 'context'"), (None, "no text: None")])
+@pytest.mark.parametrize(("gone", "message"), [("context", "no context"), (None, "1 question without text")])
 def test_the_hubs_questions_without_a_passage_are_named(tmp_path, monkeypatch, gone, message):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")  # it takes folders of one name for one
     asked = {"id": ["Q"], "context": [None], "question": ["哪里？"], "answers": [{"text": ["北"], "answer_start": [0]}]}
     rows = Dataset.from_dict({name: values for name, values in asked.items() if name != gone})
     task = TASKS["drcd"]
     folder = published(tmp_path / "clue", "drcd", train=rows)
-    with pytest.raises(CourseError, match=f"train row 0, question Q: .*{message}"):
+    with pytest.raises(CourseError, match=f"{message}.*|question Q"):
         replace(task, hub=replace(task.hub, name=folder)).load("hub", "train")
 
 
@@ -234,7 +236,7 @@ def test_a_scale_s_own_folder_is_no_hub_s(monkeypatch, tmp_path):
 
 TASKS_OF_A_HUB = """
 import sys
-from minirbt_helpers.errors import CourseError
+from minirbt_helpers.errors import CourseError, CourseWarning
 from minirbt_helpers.tasks import TASKS
 for source in sys.argv[1:]:
     try:

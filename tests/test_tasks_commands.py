@@ -20,6 +20,7 @@ def test_rows_of_your_own_from_training_to_predictions(tmp_path):
     done = minirbt("finetune", "moods", "--model", STUDENT, *own)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["rows"] == 8
+    assert "8 of 8 dev rows stand in train (100.0%)" in done.stderr
     done = minirbt("predict", tmp_path / "moods", tmp_path / "new.tsv", tmp_path / "out.tsv")
     assert done.returncode == 0 and "accuracy" not in done.stdout, done.stderr
     written = (tmp_path / "out.tsv").read_text(encoding="utf-8").splitlines()
@@ -49,6 +50,7 @@ def test_a_sweep_leaves_its_rows_and_its_tables(tmp_path):
             ["sweep", "out.jsonl", "--model", f"s={STUDENT}", "--taught-by", "teacher"],
             "no model 'teacher' in this sweep",
         ),
+        (["sweep", "out.jsonl", "--model", f"s={STUDENT}", "--search", "--rate", "1e-4"], "--search and --rate"),
         (["finetune", "mine", "--model", STUDENT, "--train", "a.tsv"], "--train without --dev"),
         (["predict", "nowhere", "in.tsv", "out.tsv"], "not a fine-tuned model"),
         (["finetune", "mine", "--model", STUDENT, "--train", "a.tsv", "--dev", "b.tsv", "--text-column", "t"], "a.tsv"),

@@ -120,11 +120,11 @@ def test_temperature_bars_are_the_softmax_and_keep_the_order():
 def test_loss_curves_show_every_loss_of_every_run():
     runs = {"student": metrics(layer_pairs(6, 6)), "one-stage": metrics(layer_pairs(12, 6))}
     axes = insight.draw_losses(runs).axes
-    assert len(axes) == 4 + 7  # total, KD, MLM, accuracy; embeddings and six layers
+    assert len(axes) == 5 + 7  # total, KD, MLM, accuracy in all and for words; embeddings and six layers
     for axis, key in zip(axes[:3], ("loss", "kd", "mlm"), strict=True):
         lines = [line.get_xydata().tolist() for line in axis.lines if line.get_label() in runs]
         assert lines == [[[row["step"], row[key]] for row in rows[1:]] for rows in runs.values()]
-    fifth = [line for line in axes[4 + 5].lines if len(line.get_xdata())]
+    fifth = [line for line in axes[5 + 5].lines if len(line.get_xdata())]
     assert [line.get_ydata()[-1] for line in fifth] == pytest.approx(
         [5 + 1 / 3] * 2
     )  # both teachers' pairs with layer 5
@@ -132,13 +132,13 @@ def test_loss_curves_show_every_loss_of_every_run():
 
 
 def test_loss_curves_without_hidden_matches_have_one_row():
-    assert len(insight.draw_losses({"student": metrics([])}).axes) == 4
+    assert len(insight.draw_losses({"student": metrics([])}).axes) == 5
 
 
 def test_loss_curves_show_matches_of_every_kind():
     rows = [{"step": step, "loss": 1.0, "hidden 0-0": 0.5, "attention mse sum 11-5": 30.0} for step in (1, 2)]
     rows = [row | {"hidden nst [8, 8]-[2, 2]": 0.1} for row in rows]
-    drawn = {axis.get_title(): axis for axis in insight.draw_losses({"student": rows}).axes[4:]}
+    drawn = {axis.get_title(): axis for axis in insight.draw_losses({"student": rows}).axes[5:]}
     assert list(drawn) == ["attention mse sum, layer 5", "hidden, embeddings", "hidden nst, layer 2"]
     assert drawn["hidden, embeddings"].get_ylim()[1] < 1 < 30 < drawn["attention mse sum, layer 5"].get_ylim()[1]
 

@@ -20,6 +20,9 @@ SegmenterName = Annotated[str, typer.Option(help="LTP: a folder or a hub id")]
 Length = Annotated[int, typer.Option(help="tokens per block")]
 Match = Annotated[str, typer.Option(help="segmentation, or original (greedy, as the public code)")]
 Processes = Annotated[int | None, typer.Option(help="default: as the size of the text asks", min=1)]
+KnownMarks = Annotated[
+    bool, typer.Option("--known-marks", help="write “ ” ‘ ’ — … as the vocabulary has them, where it lacks them")
+]
 
 
 app = typer.Typer(

@@ -1,14 +1,19 @@
 """Fine-tuned models: ``minirbt finetune``, ``predict``, ``export``, ``sweep``."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import CourseError
 from ..recipe import Recipe
-from .options import app, named, with_recipe
+from .options import KnownMarks, app, named, with_recipe
+
+if TYPE_CHECKING:
+    from ..tasks import Finetuned
 
 
 @app.command()
@@ -26,8 +31,10 @@ def finetune(
     label_column: Annotated[str, typer.Option(help="their column with the label")] = "label",
     taught_by: Annotated[Path | None, typer.Option(help="a fine-tuned model of the task that teaches this one")] = None,
     output: Annotated[Path | None, typer.Option(help="folder for the fine-tuned model and result.json")] = None,
+    known_marks: KnownMarks = False,
 ) -> None:
     """Fine-tune a model on a task and print its scores on the dev rows."""
+    from ..marks import SETTING, write_known_marks
     from ..tasks import Finetuned, Layout, own_task
     from ..tasks import finetune as run
     from ..tasks.finetuned import check_output
@@ -41,10 +48,29 @@ def finetune(
     if train and dev:
         task = own_task(task, train, dev, Layout(text_column, pair_column, label_column) if text_column else None)
     teacher = Finetuned.load(taught_by) if taught_by else None
-    result = run(recipe, task, *_start(recipe, model), teacher=teacher)
+    start, tokenizer = _start(recipe, model)
+    if known_marks and SETTING not in tokenizer.init_kwargs:
+        write_known_marks(tokenizer)
+    result = run(recipe, task, start, tokenizer, teacher=teacher)
     print(json.dumps(result.result(), ensure_ascii=False), flush=True)  # even if it cannot be saved
     if output:
         result.save(output)
+    _warn_of_overlap(recipe, result)
+
+
+def _warn_of_overlap(recipe: Recipe, tuned: "Finetuned") -> None:
+    """Say how many dev rows stand in the train rows, if any do, and what the score is without them."""
+    from ..tasks import overlap
+    from ..tasks.finetuning import used_rows
+    from ..tasks.metrics import mean_score
+
+    found = overlap(*used_rows(recipe, tuned.task))
+    if len(found.unseen) == found.rows:
+        return
+    scores = tuned.by_row[tuned.task.metric]
+    rest = mean_score(scores[row] for row in found.unseen)
+    without = "" if math.isnan(rest) else f"; {tuned.task.metric} without them: {rest:.1%}"
+    typer.echo(f"{found}{without}", err=True)
 
 
 @app.command()
@@ -69,13 +95,37 @@ def export(
     folder: Annotated[Path, typer.Argument(help="what `minirbt finetune --output` wrote")],
     output: Annotated[Path, typer.Argument(help="the ONNX file to write")],
     int8: Annotated[bool, typer.Option(help="with 8-bit weights, from the same export")] = False,
+    prune_vocabulary: Annotated[
+        bool,
+        typer.Option(
+            "--prune-vocabulary",
+            help="without the entries that no text can give; the tokenizer with their new numbers is written beside it",
+        ),
+    ] = False,
 ) -> None:
-    """Write a fine-tuned model as ONNX, for onnxruntime."""
+    """Write a fine-tuned model as ONNX, for onnxruntime; where OUTPUT does not end in .onnx, as a folder for torch."""
+    from ..models import prune_vocabulary as prune
     from ..tasks import Finetuned, export_onnx, quantize_onnx
 
-    file = export_onnx(Finetuned.load(folder).model, output)
+    tuned = Finetuned.load(folder)
+    if output.suffix != ".onnx" and (int8 or not prune_vocabulary):
+        raise CourseError("not the name of an ONNX file", where=output, fix="name it ….onnx")
+    if prune_vocabulary:
+        before = len(tuned.tokenizer)
+        model, tokenizer = prune(tuned.model, tuned.tokenizer)
+        tuned = replace(tuned, model=model, tokenizer=tokenizer)
+        print(f"{len(tokenizer):,} of {before:,} entries of the vocabulary are kept")
+    if output.suffix != ".onnx":
+        tuned.save(output)
+        print(f"{(output / 'model.safetensors').stat().st_size / 1e6:.1f} MB: {output}")
+        return
+    file = export_onnx(tuned.model, output)
     if int8:
         quantize_onnx(file, file)
+    if prune_vocabulary:
+        words = output.with_suffix(".tokenizer.json")
+        tuned.tokenizer.backend_tokenizer.save(str(words))
+        print(f"its tokenizer: {words}")
     print(f"{file.stat().st_size / 1e6:.1f} MB: {file}")
 
 
@@ -94,10 +144,16 @@ def sweep(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="seeds per setting")] = 3,
     taught_by: Annotated[str | None, typer.Option(help="the model that teaches the others on every task")] = None,
-    reference: Annotated[str | None, typer.Option(help="the model the second table is relative to")] = None,
+    try_temperatures: Annotated[
+        list[float] | None, typer.Option(min=1e-3, help="temperature of teaching to try; repeat; default: the recipe's")
+    ] = None,
+    search: Annotated[
+        bool, typer.Option(help="find every model's rate on each task first, on a part of the train rows")
+    ] = False,
+    reference: Annotated[str | None, typer.Option(help="the model that shares and verdicts are relative to")] = None,
 ) -> None:
     """Fine-tune models on tasks by the published protocol; run it again to go on after an interruption."""
-    from ..tasks import read_results, write_report
+    from ..tasks import read_results, search_rates, write_report
     from ..tasks import sweep as run
     from ..tasks.protocol import EPOCHS, TASKS, identity
 
@@ -108,6 +164,8 @@ def sweep(
         raise CourseError("the tables go into the .md", where=output, fix="name the results ….jsonl")
     if reference and reference not in {*starts, *(row["model"] for row in read_results(output))}:
         raise CourseError(f"--reference {reference}: no such model", fix=f"one of {', '.join(starts)}")
+    if search and rate:
+        raise CourseError("--search and --rate", fix="name rates, or let them be searched")
     rates: dict[str, list[float]] = {}
     for one in rate or ():
         name, value = named(one, "--rate model=1e-4") if "=" in one else ("", one)
@@ -118,14 +176,14 @@ def sweep(
         "epochs": try_epochs or EPOCHS,
         "seeds": range(recipe.seed, recipe.seed + seeds),
     }
-    done = run(
-        recipe,
-        {name: _start(recipe, one) for name, one in starts.items()},
-        output,
-        rates=rates,
-        teacher=taught_by,
-        **chosen,
-    )
+    models = {name: _start(recipe, one) for name, one in starts.items()}
+    if search:
+        found = search_rates(recipe, models, output.with_suffix(".search.jsonl"), tasks=chosen["tasks"])
+        for name, by_task in found.items():
+            for where, one in by_task.items():
+                print(f"{name} on {where}: {one}")
+        rates = {name: {where: [one.rate] for where, one in by_task.items()} for name, by_task in found.items()}
+    done = run(recipe, models, output, rates=rates, teacher=taught_by, temperatures=try_temperatures, **chosen)
     asked = {identity(row) for row in done}  # made now or long ago, they count as the latest
     rows = [row for row in read_results(output) if identity(row) not in asked] + done
     write_report(output.with_suffix(".md"), rows, reference, recipe.scale)
@@ -134,13 +192,15 @@ def sweep(
 
 def _start(recipe: Recipe, model: str) -> tuple:
     """Model and tokenizer of a folder, a hub id, or ``random:<architecture>``."""
+    from ..hub import vocabulary_size
     from ..models import find_architecture, load_model, load_tokenizer
 
     kind, _, architecture = model.partition(":")
     if kind != "random":
         return load_model(model), load_tokenizer(model)
     tokenizer = load_tokenizer(recipe.teacher)
-    return find_architecture(architecture).random_model(recipe.scale, len(tokenizer), recipe.seed), tokenizer
+    size = vocabulary_size(tokenizer)
+    return find_architecture(architecture).random_model(recipe.scale, size, recipe.seed), tokenizer
 
 
 def _number(text: str) -> float:

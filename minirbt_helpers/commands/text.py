@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import CourseError
-from .options import SAMPLE, TEXT, Length, Match, Processes, SegmenterName, Teacher, app
+from .options import SAMPLE, TEXT, KnownMarks, Length, Match, Processes, SegmenterName, Teacher, app
 
 
 @app.command()
@@ -15,16 +15,23 @@ def references(
     output: Annotated[Path, typer.Argument(help="the reference file to write, one JSON list per line; or a folder")],
     teacher: Teacher = SAMPLE["teacher"],
     segmenter: SegmenterName = SAMPLE["segmenter"],
-    words: Annotated[Path | None, typer.Option(help="file of your own words, one per line, to keep together")] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(
+            help="file of your own words, one per line, to keep together; the fewest words win that make up a line, "
+            "frequency does not count, and a neighbour may be torn"
+        ),
+    ] = None,
     match: Match = "segmentation",
     processes: Processes = None,
+    known_marks: KnownMarks = False,
 ) -> None:
     """Write which tokens of a text continue a Chinese word."""
     from ..models import load_tokenizer
-    from ..text import load_segmenter, read_lines, text_files, write_references
+    from ..text import load_segmenter, read_words, text_files, write_references
 
-    own = [word for line in read_lines(words) if (word := line.strip())] if words else []
-    cutter, tokenizer = load_segmenter(segmenter, words=own), load_tokenizer(teacher)
+    own = read_words(words) if words else []
+    cutter, tokenizer = load_segmenter(segmenter, words=own), load_tokenizer(teacher, known_marks)
     for file in text_files(text):
         target = output / f"{file.stem}.ref" if text.is_dir() else output
         write_references(file, target, cutter, tokenizer, match, processes=processes)
@@ -42,17 +49,19 @@ def pack(
     teacher: Teacher = SAMPLE["teacher"],
     segmenter: Annotated[str, typer.Option(help="LTP, where no references are given")] = SAMPLE["segmenter"],
     processes: Processes = None,
+    known_marks: KnownMarks = False,
 ) -> None:
     """Cut text into blocks of one length, references carried along."""
+    from ..marks import tell_unknown
     from ..models import load_tokenizer
     from ..text import build_blocks, load_segmenter, reference_files
 
     if not references:
         references = [file for path in text if path.endswith(".json") for file in reference_files(path)] or None
-    cutter = None if references else load_segmenter(segmenter)
+    cutter, tokenizer = None if references else load_segmenter(segmenter), load_tokenizer(teacher, known_marks)
     blocks = build_blocks(
         text,
-        load_tokenizer(teacher),
+        tokenizer,
         output,
         length=length,
         segmenter=cutter,
@@ -60,6 +69,8 @@ def pack(
         processes=processes,
     )
     print(f"{len(blocks):,} blocks of {length} tokens: {output}")
+    if told := tell_unknown(blocks, tokenizer):
+        print(told)
 
 
 @app.command()
@@ -81,8 +92,10 @@ def shard(
     teacher: Teacher = SAMPLE["teacher"],
     segmenter: SegmenterName = SAMPLE["segmenter"],
     match: Match = "segmentation",
+    known_marks: KnownMarks = False,
 ) -> None:
-    """References and blocks of a big corpus, on several processes and machines (needs [full]); run again to go on."""
+    """References and blocks of a big corpus, on several processes and machines (extra: full); run again to go on."""
+    from ..marks import tell_unknown
     from ..models import load_tokenizer
 
     try:
@@ -90,10 +103,13 @@ def shard(
     except ModuleNotFoundError as problem:
         raise CourseError(f"{problem.name} is not installed", fix="pip install 'minirbt-helpers[full]'") from problem
     settings = {"length": length, "match": match, "tasks": tasks}
-    corpus = ShardedCorpus(text, output, load_tokenizer(teacher), segmenter, **settings)
+    tokenizer = load_tokenizer(teacher, known_marks)
+    corpus = ShardedCorpus(text, output, tokenizer, segmenter, **settings)
     share = {"workers": workers, "machine": machine, "machines": machines}
     blocks = corpus.run(step, executor=executor, **share)
     if blocks is None:
         print(f"this share is done ({step}); other shards or steps of {output} are not, yet")
     else:
         print(f"{len(blocks):,} blocks of {length} tokens: {corpus.blocks}")
+        if told := tell_unknown(blocks, tokenizer):
+            print(told)

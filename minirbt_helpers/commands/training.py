@@ -20,6 +20,7 @@ def init(
     layers: Annotated[str, typer.Option(help="which layers of the teacher, such as 0,1,2,3,4,5")] = "0,1,2,3,4,5",
 ) -> None:
     """Start a teacher assistant from some of the teacher's layers."""
+    from ..hub import save_tokenizer
     from ..models import load_model, load_tokenizer, take_layers
     from ..workspace import atomic_folder
 
@@ -30,7 +31,7 @@ def init(
     model = take_layers(load_model(recipe.teacher), chosen)
     with atomic_folder(output) as folder:
         model.save_pretrained(folder)
-        load_tokenizer(recipe.teacher).save_pretrained(folder)
+        save_tokenizer(load_tokenizer(recipe.teacher), folder)
     print(f"layers {chosen} of {recipe.teacher}: {output}")
 
 

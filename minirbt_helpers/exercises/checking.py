@@ -14,6 +14,7 @@ from .comparing import difference, finite, plain, show
 from .exercise import Exercise
 
 SECONDS = 1.5  # for all cases together; with what comes around them a check stays below two
+PATIENCE = 0.3  # more, for a function to end that was told to
 NOTHING = object()  # the answer of a case that was not reached
 
 
@@ -63,7 +64,8 @@ def judge(exercise: Exercise, function: Callable) -> Verdict:
         return Verdict(False, f"{name}: give the function itself, without brackets: check({name!r}, {name})")
     outcomes, used, finished = _run(exercise, function)
     if used := used or _itself(exercise, function):
-        return Verdict(False, f"{name}: your function calls {used}, the helper. Here you write it yourself.")
+        helper = used.rpartition(".")[2]
+        return Verdict(False, f"{name}: your function calls {helper}. Here it is your turn: write it yourself.")
     if not finished:
         where = "".join(f"\n    {_shown(exercise, one.given)}" for one in outcomes[-1:])
         return Verdict(False, f"{name}: stopped after {SECONDS:g} seconds. Your function was still at work on{where}")
@@ -86,7 +88,7 @@ def _report(exercise: Exercise, outcomes: list[Outcome], offs: list[str]) -> str
     """How many cases are right, the first that is not, and what the fault seems to be."""
     first = next(place for place, off in enumerate(offs) if off)
     one, right = outcomes[first], offs.count("")
-    lines = [f"{exercise.name}: {right} of {len(offs)} cases are right. The first difference:"]
+    lines = [f"{exercise.name}: right in {right} of {len(offs)} cases. The first difference:"]
     lines.append(f"    {_shown(exercise, one.given)}")
     lines.append(f"    {offs[first]}" if one.problem else f"    you return {show(one.answer)}: {offs[first]}")
     if fault := _slip(exercise, outcomes, offs) or _sign(exercise, one):
@@ -96,15 +98,19 @@ def _report(exercise: Exercise, outcomes: list[Outcome], offs: list[str]) -> str
 
 
 def _slip(exercise: Exercise, outcomes: list[Outcome], offs: list[str]) -> str:
-    """The known mistake that gives the very same answers: on all cases, but for those whose answer is nan."""
+    """The known mistake that gives the very same answers.
+
+    Cases whose answer is nan say nothing, unless the first difference is one of them: then nan is the fault.
+    """
     sound = [(one, off) for one, off in zip(outcomes, offs, strict=True) if not one.problem and finite(one.answer)]
+    first = next(one for one, off in zip(outcomes, offs, strict=True) if off)
+    if all(one is not first for one, _ in sound):
+        return ""
     for fault, slip in exercise.slips:
         with suppress(Exception):
             made = [plain(slip(*copy.deepcopy(one.given))) for one, _ in sound]
             pairs = zip(made, sound, strict=True)
-            if any(off for _, off in sound) and not any(
-                difference(own, one.answer, exercise.tolerance) for own, (one, _) in pairs
-            ):
+            if not any(difference(own, one.answer, exercise.tolerance) for own, (one, _) in pairs):
                 return fault
     return ""
 
@@ -197,7 +203,7 @@ def _watch(helpers: tuple[str, ...], used: list[str]) -> Callable:
 
 def _stop(thread: threading.Thread) -> None:
     """End a thread as soon as it is back in Python; one that never is, is left behind."""
-    patience = time.monotonic() + 0.3
-    while thread.is_alive() and time.monotonic() < patience:
+    end = time.monotonic() + PATIENCE
+    while thread.is_alive() and time.monotonic() < end:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped))
         thread.join(0.02)

@@ -26,7 +26,7 @@ def plain(value: object) -> object:
         value = value.detach().cpu()
         value = (value.float() if value.dtype in (torch.bfloat16, torch.float16) else value).numpy()
     if isinstance(value, np.ndarray | np.generic):
-        return value if value.ndim and value.dtype != object else plain(value.tolist())
+        return value if value.ndim and value.dtype.kind in "biuf" else plain(value.tolist())
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -48,7 +48,7 @@ def difference(right: object, answer: object, tolerance: float) -> str:
     if isinstance(right, Number):
         return _of_numbers(float(right), answer, tolerance)
     if isinstance(right, str):
-        return "" if answer == right else "that text is not the right one" if isinstance(answer, str) else _no("a text")
+        return "" if answer == right else "not the right text" if isinstance(answer, str) else _no("a text")
     if isinstance(right, np.ndarray):
         return _of_arrays(right, answer, tolerance)
     if isinstance(right, set):
@@ -71,16 +71,19 @@ def show(value: object) -> str:
         if not isinstance(value, np.ndarray):
             return show(value)
         text = " ".join(np.array2string(value, precision=DIGITS, suppress_small=True, separator=", ").split())
+        text = text.replace("[ ", "[").replace(" ]", "]").replace(" ,", ",")
         return text if value.size <= 12 and len(text) <= SHOWN else f"numbers of shape {shape}"
     if isinstance(value, float):
-        return f"{value:.{DIGITS}g}"
+        return f"{value + 0.0:.{DIGITS}g}"  # no minus before a 0
     if isinstance(value, list | tuple):
         inner = ", ".join(map(show, value))
         text = f"({inner})" if isinstance(value, tuple) else f"[{inner}]"
     elif isinstance(value, Mapping):
         text = "{" + ", ".join(f"{key!r}: {show(one)}" for key, one in value.items()) + "}"
+    elif isinstance(value, set) and value:
+        text = "{" + ", ".join(map(show, sorted(value, key=str))) + "}"
     else:
-        text = getattr(value, "__name__", None) if callable(value) else repr(value)
+        text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
 
 
@@ -114,9 +117,7 @@ def _of_numbers(right: float, answer: object, tolerance: float) -> str:
     if right and answer and right * answer < 0:
         return "the sign is wrong"
     side = "too high" if off > 0 else "too low"
-    if right == int(right) and answer == int(answer) and abs(off) < 10:
-        return f"{side}, by {abs(off):.0f}"
-    if not right or not answer:
+    if not right or abs(answer) < 1e-9 * abs(right):
         return side
     ratio = max(answer / right, right / answer)
     return f"{side}, by a factor of {ratio:.3g}" if ratio >= 1.5 else f"{side}, by {100 * abs(off / right):.2g}%"
@@ -180,10 +181,17 @@ def _of_lists(right: list, answer: object, tolerance: float) -> str:
     if not isinstance(answer, list | np.ndarray):
         return _no("a list")
     answer = plain(answer.tolist()) if isinstance(answer, np.ndarray) else answer
-    more = len(answer) - len(right)
-    count = f"{abs(more)} {'too many' if more > 0 else 'too few'}"
     for place, (one, other) in enumerate(zip(right, answer, strict=False)):
         if off := difference(one, other, tolerance):
             exact = isinstance(one, int) and isinstance(other, int)
-            return f"entry {place}, {show(other)}: {'not the right one' if exact else off}" + f"; {count}" * bool(more)
-    return f"{len(answer)} entries, {count}" if more else ""
+            shown = "" if isinstance(other, list | dict) else f", {show(other)}"
+            inner = "not the right one" if exact else off
+            return f"entry {place}{shown}: {inner}" + _counted(right, answer, " (and in all {})")
+    return _counted(right, answer, "{}")
+
+
+def _counted(right: list, answer: list, words: str) -> str:
+    """How many entries there are too many or too few, put into some words; empty where there are none."""
+    more = len(answer) - len(right)
+    entries = "entry" if abs(more) == 1 else "entries"
+    return words.format(f"{abs(more)} {entries} too {'many' if more > 0 else 'few'}") if more else ""

@@ -38,7 +38,7 @@ def _stops_early(words, order, budget):
     remark="A word that does not fit ends nothing: a shorter one behind it may still fit. And a word is never cut.",
     slips=[
         (
-            "Your function stops at the first word that does not fit. It passes over that word and tries the next.",
+            "Your function stops at the first word that does not fit. Pass over it and try the next one.",
             _stops_early,
         ),
         (
@@ -211,6 +211,12 @@ def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]
             lambda ids, chosen, dice, draws, mask_id: masked_input(ids, chosen, [0.0] * len(ids), draws, mask_id),
         ),
         (
+            "The share of [MASK] is too large: it ends at 0.8, and from there on a random token is drawn.",
+            lambda ids, chosen, dice, draws, mask_id: masked_input(
+                ids, chosen, [0.0 if die < 0.9 else die for die in dice], draws, mask_id
+            ),
+        ),
+        (
             "The random share is too large: it ends at 0.9, and from there on the token stays.",
             lambda ids, chosen, dice, draws, mask_id: masked_input(
                 ids, chosen, [min(die, 0.85) for die in dice], draws, mask_id
@@ -232,6 +238,12 @@ def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]
         ),
     ],
     signs=[
+        (
+            "A place that is not asked for has the label -100.",
+            lambda answer, ids, chosen, *_: any(
+                label != -100 for place, label in enumerate(answer[1]) if place not in chosen
+            ),
+        ),
         (
             "A die of exactly 0.8 draws a random token, and one of exactly 0.9 leaves the token: use <, not <=.",
             lambda answer, ids, chosen, dice, *_: {dice[place] for place in chosen} & {0.8, 0.9},
@@ -284,26 +296,26 @@ def masked_input(
     slips=[
         (
             "A token with a label is “unchanged” if it stayed. You call it “kept”.",
-            lambda *given: ["kept" if state == "unchanged" else state for state in token_states(*given)],
+            lambda *given: ["kept" if state == "unchanged" else state for state in token_fates(*given)],
         ),
         (
             "A token without a label is “kept”. You call it “unchanged”.",
-            lambda *given: ["unchanged" if state == "kept" else state for state in token_states(*given)],
+            lambda *given: ["unchanged" if state == "kept" else state for state in token_fates(*given)],
         ),
         (
             "You ask for [MASK] before you ask for the label: the text itself may hold a [MASK].",
             lambda ids, masked, labels, mask_id: [
                 "mask" if seen == mask_id else state
-                for seen, state in zip(masked, token_states(ids, masked, labels, mask_id), strict=True)
+                for seen, state in zip(masked, token_fates(ids, masked, labels, mask_id), strict=True)
             ],
         ),
         (
             "You call every changed token “random”. [MASK] is “mask”.",
-            lambda *given: ["random" if state == "mask" else state for state in token_states(*given)],
+            lambda *given: ["random" if state == "mask" else state for state in token_fates(*given)],
         ),
         (
             "You call every changed token “mask”, also where another token stands now.",
-            lambda *given: ["mask" if state == "random" else state for state in token_states(*given)],
+            lambda *given: ["mask" if state == "random" else state for state in token_fates(*given)],
         ),
     ],
     signs=[
@@ -314,9 +326,9 @@ def masked_input(
     ],
     helpers=("minirbt_helpers.insight.measured.words.masking_states",),
 )
-def token_states(ids: list[int], masked: list[int], labels: list[int], mask_id: int) -> list[str]:
+def token_fates(ids: list[int], masked: list[int], labels: list[int], mask_id: int) -> list[str]:
     """From the ids before the masking (`ids`), the ids after it (`masked`) and the `labels`, say what happened to
-    every token. Write `token_states`; it returns one word per token:
+    every token. Write `token_fates`; it returns one word per token:
 
     - `"kept"`: nobody asks for it (its label is -100),
     - `"mask"`: it became [MASK],
@@ -370,6 +382,7 @@ def token_states(ids: list[int], masked: list[int], labels: list[int], mask_id: 
             "The length of the word is missing in one of the two powers.",
             lambda size, p: p / (1 - (1 - p) ** size),
         ),
+        ("This holds for words of two tokens only.", lambda size, p: p / (2 - p)),
     ],
 )
 def hidden_whole(size: int, p: float) -> float:

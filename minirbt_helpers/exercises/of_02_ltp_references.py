@@ -117,6 +117,12 @@ def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
             ],
         ),
     ],
+    signs=[
+        (
+            "The places of the tokens are asked for, and not True and False.",
+            lambda answer, offsets, spans: any(isinstance(one, bool) for one in answer),
+        ),
+    ],
 )
 def continuing_tokens(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[int]:
     """`offsets[i]` says which characters of the text the i-th token covers, as (begin, end), and `spans` says the
@@ -200,7 +206,11 @@ VOCABULARY = {"un", "##want", "##ed", "##e", "##d", "want", "wanted", "u", "##n"
     signs=[
         (
             "Greedy matching gives nothing back: once the longest piece is taken, it stays.",
-            lambda answer, word, vocabulary: greedy_pieces(word, vocabulary) == ["[UNK]"] and answer != ["[UNK]"],
+            lambda answer, word, vocabulary: "".join(answer).replace("##", "") == word,
+        ),
+        (
+            "A word that cannot be cut is one [UNK], and no empty list.",
+            lambda answer, word, vocabulary: answer == [],
         ),
     ],
 )

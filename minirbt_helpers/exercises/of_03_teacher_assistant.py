@@ -25,6 +25,10 @@ shelf = Shelf("03_teacher_assistant", "The teacher assistant")
     remark="The two matrices of the FFN have biases of different lengths, and each LayerNorm has two vectors.",
     slips=[
         ("The biases are missing.", lambda hidden, ffn: layer_parameters(hidden, ffn) - 5 * hidden - ffn),
+        (
+            "These are the matrices alone. Biases and LayerNorms are missing.",
+            lambda hidden, ffn: 4 * hidden**2 + 2 * hidden * ffn,
+        ),
         ("The LayerNorms are missing.", lambda hidden, ffn: layer_parameters(hidden, ffn) - 4 * hidden),
         (
             "A layer has two LayerNorms, and each has two vectors.",
@@ -86,11 +90,10 @@ def _copied(state, layers, rename=lambda place, layer: place, keep=lambda name: 
         (_numbered(1), [0]),
         (_numbered(2), [0]),
         (_numbered(2), [1]),
-        (_numbered(4), [0, 2]),
+        (_numbered(6), [0, 2, 4]),
         (_numbered(4), [3, 1]),
         (_numbered(3), [0, 0, 2]),
         (_numbered(12), [1, 11]),
-        (_numbered(12), [0, 2, 4, 6, 8, 10]),
     ],
     hints=(
         "Go through the chosen layers, not through the names: the layer at place 0 of the list becomes layer 0.",
@@ -210,7 +213,7 @@ def errors_apart(p: float, n: int, q: float, m: int) -> float:
     minutes=8,
     use="the line that belongs into every picture of accuracies",
     cases=lambda: [
-        ([7, 7, 8], [7], [0]),
+        ([7, 7, 8, 2], [7], [2]),
         ([7, 7, 8], [8], [0]),
         ([7, 7, 8, 8, 8], [7, 8, 8, 7], [0]),
         ([2, 2, 2, 7, 7, 8, 3, 3, 3, 3], [7, 7, 8, 9], [2, 3]),
@@ -251,6 +254,16 @@ def errors_apart(p: float, n: int, q: float, m: int) -> float:
                     )
                 )
                 / len(asked)
+            ),
+        ),
+        (
+            "You return the token. The share of the asked tokens that are this one is meant.",
+            lambda train, asked, special: Counter(one for one in train if one not in special).most_common(1)[0][0],
+        ),
+        (
+            "The share is over the tokens that are asked for. You divide by all training tokens.",
+            lambda train, asked, special: (
+                Counter(one for one in train if one not in special).most_common(1)[0][1] / len(train)
             ),
         ),
     ],

@@ -54,6 +54,10 @@ def _two(seed: int, *shape: int, scale: float = 2.0) -> tuple[Tensor, Tensor]:
     ],
     signs=[
         (
+            "Divide by the sum over the vocabulary: each row adds up to 1.",
+            lambda answer, logits, temperature: logits.ndim == 1 and abs(answer.sum() - 1) > 1e-3,
+        ),
+        (
             "Large logits overflow in a bare exponential. The shares stay the same if a number is subtracted from all.",
             lambda answer, logits, temperature: logits.abs().max() > 90,
         ),
@@ -232,6 +236,10 @@ def kd_gradient(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
             "There is one pair for each state of the student, not of the teacher.",
             lambda teacher, student: [(state, state * student // teacher) for state in range(teacher + 1)],
         ),
+        (
+            "All states of the student are matched, and not the last one alone.",
+            lambda teacher, student: [(teacher, student)],
+        ),
     ],
     helpers=("minirbt_helpers.training.matches.layer_pairs",),
 )
@@ -292,7 +300,7 @@ def _off(student, teacher, weight, bias):
     signs=[
         (
             "The matrix of a linear map is [out, in]: your projection takes it the other way round.",
-            lambda answer, s, t, w, b: abs((s @ w + b - t).square().mean() - answer) < 1e-3,
+            lambda answer, s, t, w, b: s.shape[-1] > 1 and abs(float((s @ w + b - t).square().mean()) - answer) < 1e-3,
         ),
     ],
     helpers=(

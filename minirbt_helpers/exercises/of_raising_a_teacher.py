@@ -1,5 +1,6 @@
 """Exercises of the notebook on raising a teacher: the loss, the counts, the heads that look aside, the growing."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,7 +71,7 @@ def _labels(*labels: int) -> Tensor:
             lambda answer, logits, labels: bool((labels == -100).any()),
         ),
     ],
-    helpers=("torch.nn.functional.cross_entropy", "torch.nn.functional.nll_loss", "cross_entropy_loss"),
+    helpers=("torch.nn.functional.cross_entropy", "torch.nn.functional.nll_loss"),
 )
 def mlm_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """`logits` is [positions, vocabulary], and `labels` [positions] holds the right token's id where a token was
@@ -209,6 +210,13 @@ def _without(counts: Tensor, chance: Tensor) -> Tensor:
             lambda counts: _information(counts).exp().nan_to_num(0).add(1).log(),
         ),
     ],
+    signs=[
+        (
+            "A pair that was never counted has the logarithm of 0, and a token that was never counted has "
+            "0/0. Both become 0.",
+            lambda answer, counts: not np.isfinite(answer).all(),
+        ),
+    ],
 )
 def ppmi(counts: Tensor) -> Tensor:
     """`counts` [size, size] says how often two tokens stood near each other. It is symmetric. Write `ppmi`: the
@@ -271,7 +279,7 @@ def _looks(length, speeds, step, sharpness, cosines=True, turned="query", axis=-
         ),
         (
             "The query is moved by one token always. The step says by how many.",
-            lambda length, speeds, step, sharp: _looks(length, speeds, 1 if step > 0 else -1, sharp),
+            lambda length, speeds, step, sharp: _looks(length, speeds, max(-1, min(step, 1)), sharp),
         ),
     ],
 )
@@ -327,6 +335,10 @@ def neighbour_head(length: int, speeds: Tensor, step: int, sharpness: float) -> 
         (
             "Nothing is marked as new.",
             lambda present, depth: [(source, False) for source, _ in grown_layers(present, depth)],
+        ),
+        (
+            "The depth need not be twice the old one. Equally many new layers stand behind each.",
+            lambda present, depth: grown_layers(present, 2 * present),
         ),
     ],
 )

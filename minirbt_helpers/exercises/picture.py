@@ -2,12 +2,13 @@
 
 from html import escape
 
-from ..insight.drawn.canvas import Box, Dot, Drawing, Text, text_width
+from ..insight.drawn.canvas import Box, Dot, Drawing, Text, mime_bundle, text_width
 from .catalogue import SHELVES
 from .exercise import Shelf
 from .records import Record, read_record
 
 ROW, SQUARE, GAP, SIZE = 26, 16, 6, 13  # pixels: height of a row, side of a mark, space behind it, size of the text
+INDENT = 26  # pixels: where the titles begin, behind the numbers
 
 
 class Progress:
@@ -36,7 +37,7 @@ class Progress:
 
     def drawing(self) -> Drawing:
         """A row per notebook: a square for each exercise, a dot for each question, filled where done."""
-        left = max(text_width(_label(shelf), SIZE) for shelf in SHELVES) + 20
+        left = INDENT + max(text_width(shelf.title, SIZE) for shelf in SHELVES) + 20
         squares = max(len(shelf.exercises) for shelf in SHELVES)
         dots = left + squares * (SQUARE + GAP) + 2 * GAP
         width = dots + max(len(shelf.questions) for shelf in SHELVES) * (SQUARE + GAP)
@@ -51,7 +52,8 @@ class Progress:
 
     def _add_row(self, picture: Drawing, shelf: Shelf, top: float, left: float, dots: float) -> None:
         middle = top + ROW / 2
-        picture.add(Text(0, middle, _label(shelf), SIZE, "text", "start"))
+        picture.add(Text(0, middle, _number(shelf), SIZE, "text", "start"))
+        picture.add(Text(INDENT, middle, shelf.title, SIZE, "text", "start"))
         for place, exercise in enumerate(shelf.exercises):
             done = exercise.name in self.record["exercises"]
             tip = f"{exercise.name}: {exercise.title} ({'done' if done else 'open'})"
@@ -80,13 +82,16 @@ class Progress:
     def __repr__(self) -> str:
         return "\n".join(self.lines())
 
-    def _repr_html_(self) -> str:
-        return self.html()
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict]]:
+        """HTML where it is shown, a PNG where it is not."""
+        return mime_bundle(self.html(), self.drawing())
 
-    def _repr_png_(self) -> bytes:
-        return self.drawing().png()
+
+def _number(shelf: Shelf) -> str:
+    """The notebook's number; none for one that has none yet."""
+    number = shelf.notebook[:2]
+    return number if number.isdigit() else ""
 
 
 def _label(shelf: Shelf) -> str:
-    number = shelf.notebook[:2]
-    return f"{number if number.isdigit() else '··'}  {shelf.title}"
+    return f"{_number(shelf)} {shelf.title}".strip()

@@ -10,6 +10,8 @@ from ..workspace import headless
 from .exercise import Question
 from .records import note_answer
 
+VIEW = "application/vnd.jupyter.widget-view+json"  # where it cannot be shown, the HTML beside it is
+
 
 def is_right(question: Question, given: str | float) -> bool:
     """Whether an answer is right: a choice by its letter or its text, or a number.
@@ -62,9 +64,8 @@ def ask(question: Question) -> None:
     if headless():
         display(HTML(static_html(question)))
         return
-    control = _control(question)
-    bundle = control._repr_mimebundle_() | {"text/html": static_html(question)}
-    display(bundle, raw=True)
+    view = {"version_major": 2, "version_minor": 0, "model_id": _control(question).model_id}
+    display({VIEW: view, "text/html": static_html(question)}, raw=True)
 
 
 def static_html(question: Question) -> str:

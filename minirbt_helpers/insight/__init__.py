@@ -1,4 +1,4 @@
-"""Looking at models and data, in two halves with one arrow between them: what is drawn imports what is measured.
+"""Looking at models and data, in two halves: ``measured`` computes, ``drawn`` draws and imports from ``measured``.
 
 The first word of a name says what comes back:
 

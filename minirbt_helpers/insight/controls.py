@@ -1,4 +1,4 @@
-"""Controls over the pictures, in a live notebook only; headless runs show the pictures alone."""
+"""Sliders and menus for the pictures, in a live notebook only; headless runs show the pictures alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps

@@ -4,6 +4,7 @@ from transformers.utils import logging
 
 from .architectures import ARCHITECTURES, Architecture, Shape, find_architecture
 from .initialisation import inherit_embeddings, load_model, load_tokenizer, start_from_counts, take_layers
+from .pruning import prune_vocabulary
 
 logging.disable_progress_bar()  # a bar for every small file read or written would drown the ones that matter
 
@@ -15,6 +16,7 @@ __all__ = [
     "inherit_embeddings",
     "load_model",
     "load_tokenizer",
+    "prune_vocabulary",
     "start_from_counts",
     "take_layers",
 ]

@@ -5,7 +5,6 @@ public script copies layers 0, 2, 4, 7, 9, 11 and leaves the MLM head out; we fo
 """
 
 import pickle
-import warnings
 from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
@@ -16,13 +15,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
-from transformers import logging as transformers_logging
+from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
 from transformers.models.bert.modeling_bert import BertAttention
 
-from ..errors import CourseError
+from ..errors import CourseError, note
 from ..hub import fetch_model, require_tokenizer
+from ..lines import read_lines
+from ..marks import SETTING, restore_known_marks, write_known_marks
+from ..sniffing import require_config, require_weights, require_whole
+from ..workspace import quiet_transformers
 
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # entries of every BERT's vocabulary
 # Found by trying, at sample scale:
 NORM = 0.5  # length of a word's vector and of a position's when they start from counts
 SPEEDS = 0.4, -1.3  # of the positions' waves, from fast to slow: powers of 10, radians per token
@@ -31,6 +34,9 @@ SHARPNESS = 2.0  # of the first heads' look at a neighbour
 
 def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> BertForMaskedLM:
     """A model made of some of the teacher's layers, with its embeddings and its MLM head.
+
+    A teacher whose decoder differs from its word embeddings hands on both, and a warning says so: transformers
+    loads such a checkpoint as it is, although its config says that the two are one.
 
     Args:
         teacher: the model to copy from; it is not changed, and no tensor is shared with it.
@@ -48,11 +54,20 @@ def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> B
         raise CourseError(f"layers {layers} of a teacher with {depth}", fix=f"some of 0 to {depth - 1}")
     config = deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
+    if config.tie_word_embeddings and _has_own_decoder(teacher):
+        config.tie_word_embeddings = False
+        note("the teacher's decoder is not its word embeddings: both are copied, and stay apart")
     with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten: leave no trace in the random state
         model = BertForMaskedLM(config)
     theirs = teacher.state_dict()
     model.load_state_dict({name: theirs[_source(name, layers)] for name in model.state_dict()})
     return model.eval()
+
+
+def _has_own_decoder(model: BertForMaskedLM) -> bool:
+    """Whether the decoder holds other numbers than what it is tied to, word embeddings and bias."""
+    head, words = model.cls.predictions, model.bert.embeddings.word_embeddings
+    return not (torch.equal(head.decoder.weight, words.weight) and torch.equal(head.decoder.bias, head.bias))
 
 
 @torch.no_grad()
@@ -179,16 +194,25 @@ def _source(name: str, layers: list[int]) -> str:
     return f"{head}.layer.{layers[int(place)]}.{rest}"
 
 
-def load_model(name_or_path: str | Path, **settings) -> BertForMaskedLM:
+def load_model(name_or_path: str | Path, *, teaches: bool = False, **settings) -> BertForMaskedLM:
     """A masked language model from a folder or the hub, in float32 and ready to use (eval mode).
 
     Weights come from safetensors, or from a pickle that holds tensors and nothing else. A model published
-    without its MLM head gets a random one, and a warning says so.
+    without its MLM head gets a random one, and a note says so. Where ``config.json`` is missing, the
+    ``bert_config.json`` of Google's own releases counts.
+
+    Args:
+        name_or_path: see :func:`~minirbt_helpers.hub.fetch_model`.
+        teaches: whether others are to learn from its predictions: then its own MLM head is asked for.
+        settings: as for ``from_pretrained``.
 
     Raises:
-        CourseError: no such model, a folder that holds something else, or weights that are damaged, missing or code.
+        CourseError: no such model, a folder that holds something else, weights that are damaged, missing or code, or
+            a teacher without its MLM head.
     """
     folder = fetch_model(name_or_path)
+    settings |= _config(folder)
+    require_weights(folder)
     model, found = _quietly(BertForMaskedLM, folder, dtype=torch.float32, output_loading_info=True, **settings)
     missing = sorted(found["missing_keys"])
     if any(not name.startswith("cls.") for name in missing):
@@ -197,38 +221,87 @@ def load_model(name_or_path: str | Path, **settings) -> BertForMaskedLM:
             where=folder,
             fix="the model is no BERT, or was not saved whole: give another",
         )
+    if missing and teaches:
+        raise CourseError(
+            "the model was published without its MLM head: its predictions are random, and nothing can be learned",
+            where=name_or_path,
+            fix="give a teacher with its head; hidden states alone can be learned with a KD weight of 0",
+        )
     if missing:
-        warnings.warn(f"{name_or_path} has no MLM head: it starts at random, and teaches nothing", stacklevel=2)
+        note(f"{name_or_path} has no MLM head: it starts at random, and teaches nothing")
     return model.eval()
 
 
-def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerBase:
+def _config(folder: Path) -> dict[str, BertConfig]:
+    """The configuration under its older name, where the newer one is missing."""
+    older = folder / "bert_config.json"
+    if (folder / "config.json").is_file() or not older.is_file():
+        require_config(folder)
+        return {}
+    require_whole(older)
+    try:
+        return {"config": BertConfig.from_json_file(older)}
+    except (OSError, ValueError, TypeError) as problem:
+        raise CourseError(f"no configuration of a BERT ({problem})", where=older) from problem
+
+
+def load_tokenizer(name_or_path: str | Path, known_marks: bool = False) -> PreTrainedTokenizerBase:
     """The BERT tokenizer that lies beside a model.
 
+    A vocabulary that was edited is taken as it is: of an entry that stands there twice the later number counts, and a
+    note names it.
+
+    Args:
+        name_or_path: as for :func:`load_model`.
+        known_marks: read “ ” ‘ ’ — …, where the vocabulary lacks them, as marks that it has (see ``marks.py``).
+
     Raises:
-        CourseError: no tokenizer there.
+        CourseError: no tokenizer there, or files that are none.
     """
     folder = fetch_model(name_or_path)
     require_tokenizer(folder)
-    return _quietly(BertTokenizer, folder)
+    if not (folder / "tokenizer.json").is_file():
+        _check_vocabulary(folder / "vocab.txt")
+    tokenizer = restore_known_marks(_quietly(BertTokenizer, folder))
+    return write_known_marks(tokenizer) if known_marks and SETTING not in tokenizer.init_kwargs else tokenizer
+
+
+def _check_vocabulary(file: Path) -> None:
+    """Refuse a vocabulary without BERT's special entries, and name entries that stand there twice."""
+    entries = list(read_lines(file))
+    if missing := [entry for entry in SPECIAL if entry not in entries]:
+        raise CourseError(
+            f"no vocabulary of a BERT: {', '.join(missing)} missing",
+            where=file,
+            fix="one entry a line, as the model was trained with",
+        )
+    first: dict[str, int] = {}
+    twice = [
+        f"{entry!r} (lines {first[entry]} and {number})"
+        for number, entry in enumerate(entries, 1)
+        if number > first.setdefault(entry, number)
+    ]
+    if twice:
+        named = ", ".join(twice[:3]) + " …" * (len(twice) > 3)
+        note(f"entries that stand there twice: {named}; the later number counts", where=file)
 
 
 def _quietly(kind: type, folder: Path, **settings):
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
     try:
-        return kind.from_pretrained(folder, **settings)
+        with quiet_transformers():
+            return kind.from_pretrained(folder, **settings)
     except pickle.UnpicklingError as problem:
         raise CourseError(
             "the weights hold more than tensors, and loading them might run code",
             where=folder,
             fix="use a model from a source you trust, or one saved as safetensors",
         ) from problem
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as problem:
+    except (OSError, EOFError, ValueError, RuntimeError, TypeError, AttributeError, SafetensorError) as problem:
+        reason = " ".join(str(problem).splitlines()[:1])[:160]
+        if "mismatched" in reason:
+            reason = "config.json describes another model than the one whose weights lie there"
         raise CourseError(
-            f"not a folder that {kind.__name__} can read ({str(problem).splitlines()[0][:160]})",
+            f"not a folder that {kind.__name__} can read ({reason})",
             where=folder,
             fix="give a folder written by save_pretrained, with config.json, model.safetensors and the tokenizer",
         ) from problem
-    finally:
-        transformers_logging.set_verbosity(before)

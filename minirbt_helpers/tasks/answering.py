@@ -4,6 +4,7 @@ Source: the SQuAD set-up of Devlin et al., "BERT" (2019): two scores per token, 
 and where it ends; long passages go in overlapping windows, and a window without the answer points at [CLS].
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ..workspace import quiet_datasets
-from .metrics import exact_match, f1_score
+from .metrics import exact_match, f1_score, mean_score
 
 Logits = np.ndarray | Sequence[np.ndarray | Tensor]
-LONGEST = 64  # most tokens of an answer
+LONGEST = 64  # most tokens of an answer, unless a longer one was taught
 CANDIDATES = 20  # spans kept of every window
 SHORTEST_WINDOW = 16  # tokens: a question, its passage and their overlap need some room
 
@@ -114,7 +115,12 @@ def token_span(offsets: Sequence[tuple[int, int]], answers: dict[str, list]) -> 
 
 
 def best_answers(
-    start_logits: Logits, end_logits: Logits, cut: Dataset, passages: Sequence[str], top: int = 1
+    start_logits: Logits,
+    end_logits: Logits,
+    cut: Dataset,
+    passages: Sequence[str],
+    top: int = 1,
+    longest: int = LONGEST,
 ) -> list[list[Answer]]:
     """The best spans of every question, over all its windows.
 
@@ -124,6 +130,7 @@ def best_answers(
         cut: the windows, as :func:`windows` makes them.
         passages: of every question.
         top: how many spans.
+        longest: most tokens of one.
 
     Returns:
         For every question at most ``top`` answers, best first; none if its passage has no tokens.
@@ -132,7 +139,7 @@ def best_answers(
     nothing = [float("inf")] * len(passages)
     for row, offsets, starts, ends in zip(cut["row"], cut["offsets"], start_logits, end_logits, strict=True):
         nothing[row] = min(nothing[row], float(starts[0] + ends[0]))
-        for place, score in _spans(torch.as_tensor(starts), torch.as_tensor(ends), offsets):
+        for place, score in _spans(torch.as_tensor(starts), torch.as_tensor(ends), offsets, longest):
             spans[row][place] = max(score, spans[row].get(place, score))
     return [
         [
@@ -143,14 +150,22 @@ def best_answers(
     ]
 
 
-def _spans(starts: Tensor, ends: Tensor, offsets: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], float]]:
+def longest_answer(cut: Dataset) -> int:
+    """How many tokens the longest answer has that is taught in some windows, but at least :data:`LONGEST`."""
+    sizes = (last - first + 1 for first, last in zip(cut["start_positions"], cut["end_positions"], strict=True))
+    return max(LONGEST, max(sizes, default=0))
+
+
+def _spans(
+    starts: Tensor, ends: Tensor, offsets: Sequence[tuple[int, int]], longest: int
+) -> Iterator[tuple[tuple[int, int], float]]:
     """The best spans of one window: place in the passage (first character, end) and score."""
     inside = [token for token, (first, _) in enumerate(offsets) if first >= 0]
     if not inside:
         return
     part = slice(inside[0], inside[-1] + 1)
     scores = starts[part, None] + ends[None, part]  # [first token, last token]
-    allowed = torch.ones_like(scores, dtype=torch.bool).triu().tril(LONGEST - 1)
+    allowed = torch.ones_like(scores, dtype=torch.bool).triu().tril(longest - 1)
     best = scores.masked_fill(~allowed, -torch.inf).flatten().topk(min(CANDIDATES, int(allowed.sum())))
     for place, score in zip(best.indices.tolist(), best.values.tolist(), strict=True):
         first, last = divmod(place, len(scores))
@@ -158,9 +173,14 @@ def _spans(starts: Tensor, ends: Tensor, offsets: Sequence[tuple[int, int]]) -> 
 
 
 def span_scores(answers: Iterable[str], rows: Dataset) -> dict[str, float]:
-    """EM and F1 of one answer per question, each from 0 to 1: the means over all questions."""
+    """EM and F1 of one answer per question, each from 0 to 1: the means over all questions that have an answer."""
+    return {name: mean_score(scores) for name, scores in span_rows(answers, rows).items()}
+
+
+def span_rows(answers: Iterable[str], rows: Dataset) -> dict[str, list[float]]:
+    """EM and F1 of one answer per question, question by question; nan where the question has no answer."""
     pairs = [(answer, truth["text"]) for answer, truth in zip(answers, rows["answers"], strict=True)]
     return {
-        "em": sum(exact_match(answer, truths) for answer, truths in pairs) / len(pairs),
-        "f1": sum(f1_score(answer, truths) for answer, truths in pairs) / len(pairs),
+        "em": [exact_match(answer, truths) if truths else math.nan for answer, truths in pairs],
+        "f1": [f1_score(answer, truths) if truths else math.nan for answer, truths in pairs],
     }

@@ -6,6 +6,7 @@ al. (2015); Yang et al., "TextBrewer" (ACL 2020 demo).
 
 import warnings
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -26,12 +27,17 @@ class DistillingTrainer(OrderedTrainer):
         arguments, settings: as for ``Trainer``.
         teacher: fine-tuned on the same task (eval mode).
         recipe: its ``temperature``, ``temperature_squared``, ``kd_weight`` and ``hard_label_weight`` count here, too.
+
+    Attributes:
+        kd_steps: of every step the epoch it is in, the KD loss (unweighted), and its floor.
     """
 
     def __init__(self, *arguments, teacher: PreTrainedModel, recipe: Recipe, **settings):
         super().__init__(*arguments, **settings)
         device = self.args.device
         hard = bool(recipe.hard_label_weight)
+        self.temperature, self.floor = recipe.temperature, torch.zeros(())
+        self.kd_steps: list[tuple[int, Tensor, Tensor]] = []
         self.distiller = GeneralDistiller(
             TrainingConfig(device=device, output_dir="."),
             DistillationConfig(
@@ -41,7 +47,7 @@ class DistillingTrainer(OrderedTrainer):
             ),
             teacher.to(device).eval(),
             self.model,
-            adaptor_T=_adaptor(hard=False),
+            adaptor_T=self._teachers_logits,
             adaptor_S=_adaptor(hard=hard),
         )
 
@@ -49,7 +55,33 @@ class DistillingTrainer(OrderedTrainer):
         """The distillation loss in training; the task's own in evaluation."""
         if return_outputs or not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        return self.distiller.train_on_batch(dict(inputs), {})[0]
+        loss, parts = self.distiller.train_on_batch(dict(inputs), {})
+        self.kd_steps.append((int(self.state.epoch or 0), parts["unweighted_kd_loss"].detach(), self.floor))
+        return loss
+
+    def kd_by_epoch(self) -> tuple[dict[str, float], ...]:
+        """Mean ``kd_loss`` of every epoch, its ``floor``, and the ``gap``: the KL divergence from the teacher.
+
+        The loss is a cross-entropy: nobody gets below the teacher's own entropy, and most of the figure may be that.
+        """
+        found = []
+        for epoch in dict.fromkeys(step[0] for step in self.kd_steps):
+            pairs = torch.tensor([[loss, floor] for at, loss, floor in self.kd_steps if at == epoch])
+            loss, floor = pairs.mean(0).tolist()
+            found.append({"kd_loss": loss, "floor": floor, "gap": loss - floor})
+        return tuple(found)
+
+    def _teachers_logits(self, batch: dict[str, Tensor], outputs) -> dict:
+        """TextBrewer's adaptor of the teacher; on the way the floor of this batch is noted."""
+        adapted = _adaptor(hard=False)(batch, outputs)
+        self.floor = sum(entropy(logits, self.temperature) for logits in adapted["logits"])
+        return adapted
+
+
+def entropy(logits: Tensor, temperature: float) -> Tensor:
+    """Mean entropy of the softened rows in nats: the lowest cross-entropy that anybody can have with them."""
+    chances = (logits.detach() / temperature).softmax(-1)  # [rows, entries]
+    return torch.special.entr(chances).sum(-1).mean()
 
 
 def _adaptor(hard: bool):

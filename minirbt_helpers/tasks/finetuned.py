@@ -3,8 +3,8 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -21,11 +21,13 @@ from transformers import (
 )
 
 from ..errors import CourseError
-from ..hub import require_tokenizer
-from ..workspace import atomic_file, atomic_folder, existing_parent, write_json
-from .answering import Answer, best_answers, span_scores, windows
-from .formats import JSON
+from ..hub import require_tokenizer, save_tokenizer
+from ..marks import restore_known_marks
+from ..sniffing import require_config, require_weights, require_whole
+from ..workspace import atomic_file, atomic_folder, existing_parent, quiet_transformers, write_json
+from .answering import LONGEST, Answer, best_answers, span_scores, windows
 from .registry import Task, task_from_json
+from .tables import JSON
 
 Scores = dict[str, float]  # "accuracy", or "em" and "f1", from 0 to 1
 BATCH = 64
@@ -43,6 +45,10 @@ class Finetuned:
         repaired, skipped: answers that were found elsewhere than the train file says, and questions that were
             left out because no answer of theirs is in the passage, or whole in a window.
         teacher: who taught it on the task; "" where nobody did.
+        longest: most tokens of an answer: those of the longest one that was taught, but at least
+            :data:`~minirbt_helpers.tasks.answering.LONGEST`.
+        by_row: per measure, the score of every dev row after the last epoch; not saved.
+        kd: of a taught model, for every epoch the mean ``kd_loss``, its ``floor`` and the ``gap`` between; not saved.
     """
 
     model: PreTrainedModel
@@ -57,6 +63,9 @@ class Finetuned:
     repaired: int = 0
     skipped: int = 0
     teacher: str = ""
+    longest: int = LONGEST
+    by_row: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    kd: tuple[dict[str, float], ...] = ()
 
     @property
     def scores(self) -> Scores:
@@ -103,7 +112,7 @@ class Finetuned:
         cut = windows(rows, self.tokenizer, self.length)
         names = self.tokenizer.model_input_names
         starts, ends = self._forward([{name: window[name] for name in names} for window in cut])
-        return best_answers(starts, ends, cut, rows["context"], top)
+        return best_answers(starts, ends, cut, rows["context"], top, self.longest)
 
     @torch.no_grad()
     def _forward(self, examples: Sequence[dict]) -> tuple[list[Tensor], ...]:
@@ -133,13 +142,13 @@ class Finetuned:
         return [one.text if one and (null_threshold is None or one.margin >= null_threshold) else "" for one in best]
 
     def can_measure(self, rows: Dataset) -> bool:
-        """Whether the rows have labels, or every question answers."""
+        """Whether some of the rows have labels, or some of the questions answers."""
         if self.task.layout:
             return "label" in rows.column_names and any(label is not None for label in rows["label"])
-        return all(answers["text"] for answers in rows["answers"])
+        return any(answers["text"] for answers in rows["answers"])
 
     def measure(self, rows: Dataset) -> Scores:
-        """The scores on other rows than the dev ones; rows whose label is None (OCNLI's ``-``) do not count.
+        """The scores on other rows than the dev ones; rows without label (OCNLI's ``-``) or answer do not count.
 
         Raises:
             CourseError: rows without labels or answers: they can be predicted, but not scored.
@@ -165,7 +174,12 @@ class Finetuned:
         numbers = list(rows["id"] if "id" in rows.column_names else range(len(rows)))
         if not self.task.layout and len(set(numbers)) < len(numbers):
             (twice, _), *_ = Counter(numbers).most_common(1)
-            raise CourseError(f"two questions have the id {twice!r}", fix="give every question an id of its own")
+            first, second, *_ = (place for place, number in enumerate(numbers, 1) if number == twice)
+            raise CourseError(
+                f"two questions have the id {twice!r}",
+                where=f"questions {first} and {second}",
+                fix="give every question an id of its own",
+            )
         pairs = list(zip(numbers, self.guess(rows, null_threshold), strict=True))
         with atomic_file(file) as stream:
             if not self.task.layout:
@@ -185,7 +199,7 @@ class Finetuned:
         check_output(folder)
         with atomic_folder(folder) as new:
             self.model.save_pretrained(new)
-            self.tokenizer.save_pretrained(new)
+            save_tokenizer(self.tokenizer, new)
             write_json(new / "result.json", self.result())
             write_json(new / "task.json", asdict(self.task))
 
@@ -197,13 +211,18 @@ class Finetuned:
             CourseError: not such a folder, or one from which files or weights are missing.
         """
         folder = Path(folder)
+        for file in filter(Path.is_file, (folder / "task.json", folder / "result.json")):
+            require_whole(file)
         try:
             task = task_from_json(json.loads((folder / "task.json").read_text(encoding="utf-8")))
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
             require_tokenizer(folder)
+            require_config(folder)
+            require_weights(folder)
             kind = BertForSequenceClassification if task.layout else BertForQuestionAnswering
-            model, found = kind.from_pretrained(folder, output_loading_info=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            with quiet_transformers():
+                model, found = kind.from_pretrained(folder, output_loading_info=True)
+                tokenizer = restore_known_marks(AutoTokenizer.from_pretrained(folder))
             del result["task"], result["scores"]
             tuned = cls(model.eval(), tokenizer, task, tuple(result.pop("by_epoch")), **result)
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as problem:
@@ -224,6 +243,7 @@ class Finetuned:
         """The figures as plain data."""
         names = (
             "scores", "by_epoch", "learning_rate", "epochs", "seed", "rows", "length", "repaired", "skipped", "teacher",
+            "longest",
         )  # fmt: skip
         return {"task": self.task.name, **{name: getattr(self, name) for name in names}}
 

@@ -1,7 +1,7 @@
 """Fine-tuning on a task with transformers' Trainer (notebook 05)."""
 
 import tempfile
-from collections.abc import Callable
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from datasets import Dataset
@@ -9,7 +9,6 @@ from transformers import (
     BertForMaskedLM,
     BertForQuestionAnswering,
     BertForSequenceClassification,
-    DataCollatorWithPadding,
     EvalPrediction,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -19,12 +18,16 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback, ProgressCallback, TrainerCallback
 
 from ..errors import CourseError
+from ..hub import vocabulary_size
+from ..marks import tell_unknown
+from ..models.attention import fast_on_cpu, first_token_alone
 from ..recipe import Recipe
 from ..workspace import progress_bar, quiet_datasets
-from .answering import SHORTEST_WINDOW, best_answers, span_scores, windows
-from .finetuned import Finetuned, Scores
+from .answering import LONGEST, SHORTEST_WINDOW, best_answers, longest_answer, span_rows, windows
+from .finetuned import Finetuned
+from .metrics import mean_score
 from .registry import Task, find_task
-from .trainer import OrderedTrainer, by_length
+from .trainer import EVALUATION_BATCH, Batches, OrderedTrainer, Rows, as_rows, by_length
 
 
 def finetune(
@@ -36,6 +39,7 @@ def finetune(
     learning_rate: float | None = None,
     seed: int | None = None,
     teacher: Finetuned | None = None,
+    prepared: "Prepared | None" = None,
     every_epoch: bool = True,
     progress: bool = True,
 ) -> Finetuned:
@@ -49,6 +53,7 @@ def finetune(
         learning_rate: None: the recipe's, or the published one for a model of this depth.
         seed: of head, order and dropout; None: the recipe's.
         teacher: fine-tuned on the same task; the model then learns from its logits, too, with TextBrewer.
+        prepared: the task's rows, read and tokenised by :func:`prepare` for several runs; None: done here.
         every_epoch: score the dev rows after every epoch; otherwise after the last one alone.
         progress: show a progress bar.
 
@@ -64,15 +69,21 @@ def finetune(
     seed = recipe.seed if seed is None else seed
     published = task.learning_rate(model.config.num_hidden_layers)
     rate = next(one for one in (learning_rate, recipe.task_learning_rate, published) if one is not None)
-    train, dev = (task.load(recipe.task_dir, split) for split in ("train", "dev"))
-    train = train.select(range(min(len(train), recipe.task_rows or len(train))))
+    prepared = prepared or prepare(recipe, task, tokenizer)
     set_seed(seed)
     headed = with_head(model, task, recipe.task_attention_dropout)
-    lesson = (_labels if task.layout else _spans)(headed, train, dev, tokenizer, recipe.task_length)
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer = _trainer(
-            lesson, training_arguments(recipe, rate, seed, scratch, every_epoch), tokenizer, recipe, teacher
-        )
+    lesson = Lesson(prepared)
+    read = Dataset.from_dict({"input_ids": [row["input_ids"] for row in prepared.train_rows]})
+    if progress and (told := tell_unknown(read, tokenizer)):
+        print(f"{task.name}: {told}")
+    classifiers = (headed, teacher.model) if teacher else (headed,)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        arguments = training_arguments(recipe, rate, seed, scratch, every_epoch)
+        headed.to(arguments.device)  # what is quick on a CPU asks where the model is
+        stack.enter_context(fast_on_cpu(headed, attention=recipe.task_attention_dropout > 0))
+        stack.enter_context(first_token_alone(*classifiers))
+        trainer = _trainer(headed, lesson, arguments, tokenizer, recipe, teacher)
         if progress:
             trainer.add_callback(_Bar(f"{task.name} {model.config.hidden_size}-wide", task.metric))
         trainer.train()
@@ -82,18 +93,21 @@ def finetune(
         {name: row[f"eval_{name}"] for name in task.metrics} for row in trainer.state.log_history if "eval_loss" in row
     )
     return Finetuned(
-        lesson.model.eval(),
+        headed.eval(),
         tokenizer,
         task,
         by_epoch,
         learning_rate=rate,
         epochs=recipe.epochs,
         seed=seed,
-        rows=lesson.rows,
+        rows=prepared.rows,
         length=recipe.task_length,
-        repaired=0 if task.layout else sum(train["repaired"]),
-        skipped=len(train) - lesson.rows,
+        repaired=0 if task.layout else sum(prepared.train["repaired"]),
+        skipped=len(prepared.train) - prepared.rows,
         teacher=f"{teacher.model.config.hidden_size}-wide" if teacher else "",
+        longest=prepared.longest,
+        by_row=lesson.by_row,
+        kd=trainer.kd_by_epoch() if teacher else (),
     )
 
 
@@ -101,9 +115,9 @@ def check_fit(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, who: str = "the model"
 ) -> None:
     """Refuse a tokenizer that is not the model's, and texts longer than it has positions."""
-    if len(tokenizer) > model.config.vocab_size:
+    if (size := vocabulary_size(tokenizer)) > model.config.vocab_size:
         raise CourseError(
-            f"the tokenizer has {len(tokenizer)} entries, {who} {model.config.vocab_size}",
+            f"the tokenizer has {size} entries, {who} {model.config.vocab_size}",
             fix="use the tokenizer that lies beside the model",
         )
     longest = model.config.max_position_embeddings
@@ -115,9 +129,15 @@ def check_fit(
 
 
 def _check_teacher(teacher: Finetuned, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
-    if (teacher.task.name, teacher.task.labels) != (task.name, task.labels):
+    if teacher.task.name != task.name:
         raise CourseError(
             f"the teacher was fine-tuned on {teacher.task.name}, not on {task.name}", fix="fine-tune it on the task"
+        )
+    if teacher.task.labels != task.labels:
+        theirs, ours = ", ".join(teacher.task.labels), ", ".join(task.labels)
+        raise CourseError(
+            f"the teacher knows the labels {theirs}, and the rows have {ours}",
+            fix="fine-tune the teacher on rows with the same labels",
         )
     check_vocabularies(teacher.tokenizer, tokenizer, "teacher and student")
 
@@ -130,32 +150,65 @@ def check_vocabularies(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerB
         )
 
 
-class _Lesson(NamedTuple):
-    """A task made ready for the Trainer; ``rows`` is how many of the train rows can be learned from."""
+class Prepared(NamedTuple):
+    """A task's rows, read and tokenised once for all runs that share rows, tokenizer and length.
 
-    model: PreTrainedModel
-    rows: int
+    Attributes:
+        train, dev: as :meth:`~minirbt_helpers.tasks.Task.load` gives them, train cut to the recipe's ``task_rows``.
+        rows: how many of the train rows can be learned from.
+        train_rows, dev_rows: what the model reads; the dev rows (or windows) sorted by length.
+        cut: the windows of the dev questions in that order; for labels the place of every sorted row in ``dev``.
+    """
+
     train: Dataset
     dev: Dataset
-    scores: Callable[[EvalPrediction], Scores]
+    rows: int
+    train_rows: Rows
+    dev_rows: Rows
+    cut: Dataset | list[int]
+    longest: int = LONGEST
 
 
-def _labels(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, length: int) -> _Lesson:
-    def scores(got: EvalPrediction) -> Scores:
-        return {"accuracy": float((got.predictions.argmax(-1) == got.label_ids).mean())}
-
-    encoded = encode(train, tokenizer, length), by_length(encode(dev, tokenizer, length))
-    return _Lesson(model, len(train), *encoded, scores)
+def used_rows(recipe: Recipe, task: Task) -> tuple[Dataset, Dataset]:
+    """The train rows, the recipe's ``task_rows`` of them at most, and the dev rows."""
+    train, dev = (task.load(recipe.task_dir, split) for split in ("train", "dev"))
+    return train.select(range(min(len(train), recipe.task_rows or len(train)))), dev
 
 
-def _spans(model: PreTrainedModel, train: Dataset, dev: Dataset, tokenizer, length: int) -> _Lesson:
-    cut = by_length(windows(dev, tokenizer, length))
+def prepare(recipe: Recipe, task: Task, tokenizer: PreTrainedTokenizerBase) -> Prepared:
+    """Read and tokenise a task's rows.
 
-    def scores(got: EvalPrediction) -> Scores:
-        best = best_answers(*got.predictions, cut, dev["context"])
-        return span_scores((answers[0].text if answers else "" for answers in best), dev)
+    Raises:
+        CourseError: missing or broken files, or no row to learn from.
+    """
+    (train, dev), length = used_rows(recipe, task), recipe.task_length
+    if task.layout:
+        encoded, order = by_length(encode(dev, tokenizer, length))
+        return Prepared(train, dev, len(train), as_rows(encode(train, tokenizer, length)), as_rows(encoded), order)
+    rows, learned = learnable(windows(train, tokenizer, length))
+    cut, _ = by_length(windows(dev, tokenizer, length))
+    return Prepared(train, dev, rows, as_rows(learned), as_rows(cut), cut, longest_answer(learned))
 
-    return _Lesson(model, *learnable(windows(train, tokenizer, length)), cut, scores)
+
+class Lesson:
+    """Scores the dev rows for the Trainer, and keeps the score of every row from the last time.
+
+    Attributes:
+        by_row: per measure, a score per dev row, in the rows' own order.
+    """
+
+    def __init__(self, prepared: Prepared):
+        self.prepared, self.by_row = prepared, {}
+
+    def __call__(self, got: EvalPrediction) -> dict[str, float]:
+        dev, cut = self.prepared.dev, self.prepared.cut
+        if isinstance(cut, Dataset):
+            best = best_answers(*got.predictions, cut, dev["context"], longest=self.prepared.longest)
+            self.by_row = span_rows((answers[0].text if answers else "" for answers in best), dev)
+        else:
+            right = dict(zip(cut, (got.predictions.argmax(-1) == got.label_ids).astype(float).tolist(), strict=True))
+            self.by_row = {"accuracy": [right[place] for place in range(len(dev))]}
+        return {name: mean_score(scores) for name, scores in self.by_row.items()}
 
 
 def learnable(cut: Dataset) -> tuple[int, Dataset]:
@@ -172,20 +225,25 @@ def learnable(cut: Dataset) -> tuple[int, Dataset]:
 
 
 def _trainer(
-    lesson: _Lesson, arguments: TrainingArguments, tokenizer, recipe: Recipe, teacher: Finetuned | None
+    model: PreTrainedModel,
+    lesson: Lesson,
+    arguments: TrainingArguments,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: Recipe,
+    teacher: Finetuned | None,
 ) -> OrderedTrainer:
     parts = {
-        "train_dataset": lesson.train,
-        "eval_dataset": lesson.dev,
-        "data_collator": DataCollatorWithPadding(tokenizer),
-        "compute_metrics": lesson.scores,
+        "train_dataset": lesson.prepared.train_rows,
+        "eval_dataset": lesson.prepared.dev_rows,
+        "data_collator": Batches(tokenizer.pad_token_id),
+        "compute_metrics": lesson,
     }
     if teacher is None:
-        trainer = OrderedTrainer(lesson.model, arguments, **parts)
+        trainer = OrderedTrainer(model, arguments, **parts)
     else:
         from .distilling import DistillingTrainer
 
-        trainer = DistillingTrainer(lesson.model, arguments, **parts, teacher=teacher.model, recipe=recipe)
+        trainer = DistillingTrainer(model, arguments, **parts, teacher=teacher.model, recipe=recipe)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
@@ -198,11 +256,11 @@ def training_arguments(recipe: Recipe, rate: float, seed: int, scratch: str, eve
         learning_rate=rate,
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.task_batch_size,
-        per_device_eval_batch_size=recipe.task_batch_size,
+        per_device_eval_batch_size=max(EVALUATION_BATCH, recipe.task_batch_size),
         warmup_steps=min(recipe.warmup, 1 - 1e-9),  # 1 would be one step, and less is a share
         max_grad_norm=recipe.clip,
         weight_decay=recipe.weight_decay,
-        train_sampling_strategy="group_by_length",  # less padding; benchmarks/finetuning.py measures how much
+        remove_unused_columns=False,
         eval_strategy="epoch" if every_epoch else "no",
         save_strategy="no",
         logging_strategy="no",

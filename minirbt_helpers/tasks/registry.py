@@ -10,8 +10,8 @@ from datasets import Dataset
 from ..errors import CourseError
 from ..hub import is_hub_id
 from ..workspace import resolve
-from .formats import Labels, Layout, read_questions
-from .from_hub import Hub, read_hub
+from .formats import Labels, Layout, Row, read_questions
+from .hub import Hub, read_hub
 
 Split = Literal["train", "dev", "test"]
 Files = Mapping[Split, tuple[str, ...]]
@@ -121,19 +121,20 @@ class Task:
         return None
 
 
-def _dataset(rows, where: str) -> Dataset:
-    """Rows as a table: labels and ids where every row has one, ids as texts unless all are whole numbers."""
-    rows = list(rows)
+def _dataset(rows: list[Row], where: str) -> Dataset:
+    """Rows as a table: ids where every row has one, as texts unless all are whole numbers; labels where one has one."""
     if not rows:
         raise CourseError("no rows in it", where=where, fix="one example a line, or passages with questions")
-    if not all("label" in row for row in rows):  # a test file: to predict, not to score
-        rows = [{name: value for name, value in row.items() if name != "label"} for row in rows]
-    ids = [row.get("id") for row in rows]
-    if any(one is None for one in ids):
-        rows = [{name: value for name, value in row.items() if name != "id"} for row in rows]
-    elif not all(type(one) is int for one in ids):
-        rows = [row | {"id": str(one)} for row, one in zip(rows, ids, strict=True)]
-    return Dataset.from_list(rows)
+    labelled = any(row.get("label") is not None for row in rows)  # else a test file: to predict, not to score
+    numbered = all(row.get("id") is not None for row in rows)
+    whole = all(type(row.get("id")) is int for row in rows)
+    kept = []
+    for row in rows:
+        own = {name: value for name, value in row.items() if name not in ("id", "label")}
+        if numbered:
+            own["id"] = row["id"] if whole else str(row["id"])
+        kept.append(own | ({"label": row.get("label")} if labelled else {}))
+    return Dataset.from_list(kept)
 
 
 def own_task(
@@ -165,7 +166,8 @@ def own_task(
     if layout and answers is None:
         answers = {label: label for label in layout.labels(Path(train))}
         if len(answers) < 2:
-            raise CourseError(f"labels {list(answers)}", where=train, fix="a task needs at least two")
+            found = f"the only label is {next(iter(answers))!r}" if answers else "no rows with a label in it"
+            raise CourseError(found, where=train, fix="a task needs at least two labels")
     if answers and len(set(answers.values())) < len(answers):
         raise CourseError(f"two labels mean the same: {dict(answers)}", fix="give every label a meaning of its own")
     return Task(name, "your own task", files, layout, answers=answers or {})

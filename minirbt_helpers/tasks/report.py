@@ -1,4 +1,4 @@
-"""The results of a sweep as tables: best means, absolute and relative to the teacher (notebook 05)."""
+"""The results of a sweep as tables: scores beside floors, shares, and a verdict per comparison (notebook 05)."""
 
 import os
 import platform
@@ -7,19 +7,27 @@ import statistics
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets import Dataset
 
 from ..errors import CourseError
+from ..verdict import Verdict, compare, fair_choices, fair_scores, share_kept
 from ..workspace import atomic_file, versions
+from .floors import Floors, highest
 from .registry import TASKS, Task
 
 Place = tuple[str, str]  # model, task
-SETTING = ("learning_rate", "epochs", "batch", "length", "attention_dropout")
+SETTING = ("learning_rate", "epochs", "batch", "length", "attention_dropout", "temperature")
+ORDERED_BY = ("batch", "length", "data")  # with the seed, all that the order of the rows depends on
 NOTHING = "–"
+AT_THE_FLOOR = "reference at the floor"
 SMALL = "The models are a quarter as wide as the published ones: these are not the published table's numbers."
+VERDICTS = (
+    "Differences in points, ± half the interval that covers the true one in 95 of 100 cases (Student's t over seeds, "
+    "in pairs where the seeds share the order of the rows)"
+)
 
 
 @dataclass(frozen=True)
@@ -28,25 +36,60 @@ class Mean:
 
     Attributes:
         scores: per measure ("accuracy", or "f1" and "em"), the score of every seed, from 0 to 1.
-        learning_rate, epochs, batch, length, attention_dropout: the setting.
+        fair: the same on seeds and rows that the setting was not chosen on
+            (:func:`~minirbt_helpers.verdict.fair_scores`); these count in tables and verdicts.
+        learning_rate, epochs, batch, length, attention_dropout, temperature: the setting.
         tried: how many settings it was chosen from.
+        chosen_on: what was held back from the choice: "other seeds and rows", "other seeds", "other rows"; "" where
+            nothing was chosen; or "the same rows", where the scores are too high.
+        seeds: in the order of the scores.
+        floors: what rules without a network score on the same rows.
+        data: which rows these are.
     """
 
     scores: Mapping[str, tuple[float, ...]]
+    fair: Mapping[str, tuple[float, ...]]
     learning_rate: float
     epochs: int
     batch: int
     length: int
     attention_dropout: float
+    temperature: float | None
     tried: int
+    chosen_on: str
+    seeds: tuple[int, ...]
+    floors: Floors = field(default_factory=dict)
+    data: str = ""
+
+    @property
+    def measure(self) -> str:
+        """The one that counts."""
+        return next(iter(self.scores))
 
     def mean(self, measure: str) -> float:
         """The mean over seeds."""
-        return statistics.fmean(self.scores[measure])
+        return statistics.fmean(self.fair[measure])
 
     def spread(self, measure: str) -> float:
         """Standard deviation over seeds (of the sample); 0 for a single one."""
-        return statistics.stdev(self.scores[measure]) if len(self.scores[measure]) > 1 else 0.0
+        return statistics.stdev(self.fair[measure]) if len(self.fair[measure]) > 1 else 0.0
+
+    def floor(self, measure: str) -> float:
+        """The score of the best rule without a network; 0 where none is known."""
+        return highest(self.floors, measure)[1]
+
+    def against(self, other: "Mean | float", measure: str | None = None) -> Verdict:
+        """The verdict on this model and another, in pairs where their seeds share the order of the rows.
+
+        Args:
+            other: on the same task; or a figure, such as :meth:`floor`.
+            measure: None: the one that counts.
+        """
+        measure = measure or self.measure
+        if not isinstance(other, Mean):
+            return compare(self.fair[measure], other)
+        paired = all(getattr(self, name) == getattr(other, name) for name in ("seeds", *ORDERED_BY))
+        return compare(self.fair[measure], other.fair[measure], paired=paired)
 
 
 def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
@@ -70,65 +113,184 @@ def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
         if (row["weights"], row["rest"]) != weights[place]:
             continue
         groups = settings.setdefault(place, {})
-        groups.setdefault(tuple(row[name] for name in SETTING), []).append(row)
-    return {
-        place: max((_mean(setting, runs, len(groups)) for setting, runs in groups.items()), key=_rank)
-        for place, groups in settings.items()
-    }
+        groups.setdefault(_setting(row), []).append(row)
+    return {place: _best(groups) for place, groups in settings.items()}
+
+
+def on_unseen(rows: Iterable[dict]) -> list[dict]:
+    """The results on the dev rows that do not stand in the train rows, floors included; all rows where none does."""
+    return [row | row.get("unseen", {}) for row in rows]
 
 
 def _name(row: Mapping[str, str]) -> str:
     return row["model"] + (f", taught by {row['teacher']}" if row["teacher"] else "")
 
 
-def _mean(setting: tuple, runs: list[dict], tried: int) -> Mean:
-    measures = [name for name in ("accuracy", "f1", "em") if name in runs[0]]
-    return Mean({name: tuple(run[name] for run in runs) for name in measures}, *setting, tried)
+def _setting(row: Mapping) -> tuple:
+    return tuple(row.get(name) for name in SETTING)
 
 
-def _rank(mean: Mean) -> tuple[int, float]:
-    return len(_first(mean)), statistics.fmean(_first(mean))
+def _best(groups: Mapping[tuple, list[dict]]) -> Mean:
+    """The best of some settings, and what it scores where it was not chosen."""
+    groups = {setting: sorted(runs, key=lambda run: run["seed"]) for setting, runs in groups.items()}
+    measures = [name for name in ("accuracy", "f1", "em") if name in next(iter(groups.values()))[0]]
+
+    def rank(setting: tuple) -> tuple[int, float]:
+        runs = groups[setting]
+        return len(runs), statistics.fmean(run[measures[0]] for run in runs)
+
+    setting = max(groups, key=rank)
+    runs = groups[setting]
+    seeds = tuple(run["seed"] for run in runs)
+    rivals = [some for some in groups.values() if tuple(run["seed"] for run in some) == seeds]
+    fair, chosen_on = _fair(rivals, measures)
+    scores = {name: tuple(run[name] for run in runs) for name in measures}
+    known = {"floors": runs[-1]["floors"], "data": runs[-1]["data"]}
+    return Mean(scores, fair or scores, *setting, len(groups), chosen_on, seeds, **known)
 
 
-def _first(mean: Mean) -> tuple[float, ...]:
-    return next(iter(mean.scores.values()))
+def _fair(rivals: Sequence[list[dict]], measures: Sequence[str]) -> tuple[dict[str, tuple[float, ...]], str]:
+    """Scores where the choice was not made, and what was held back; none of one setting, or where nothing was."""
+    halved = all("halves" in run for runs in rivals for run in runs)
+    seeds = len(rivals[0]) > 1
+    if len(rivals) == 1:
+        return {}, ""
+    if not halved and not seeds:
+        return {}, "the same rows"
+    parts = {
+        name: [[run["halves"][name] if halved else [run[name]] for run in runs] for runs in rivals] for name in measures
+    }
+    choices = fair_choices(parts[measures[0]])
+    fair = {name: tuple(fair_scores(parts[name], choices)) for name in measures}
+    return fair, "other " + " and ".join(["seeds"] * seeds + ["rows"] * halved)
 
 
 def score_table(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
-    """Scores in per cent, mean ± spread over seeds, a row per model, a column per task; F1 / EM for questions."""
+    """Scores in per cent, mean ± spread over seeds, a row per model, a column per task; F1 / EM for questions.
+
+    Below the models stand the rules without a network.
+    """
 
     def score(mean: Mean, measure: str, task: str) -> str:
-        spread = f" ± {100 * mean.spread(measure):.1f}" if len(mean.scores[measure]) > 1 else ""
+        spread = f" ± {100 * mean.spread(measure):.1f}" if len(mean.fair[measure]) > 1 else ""
         return f"{100 * mean.mean(measure):.1f}{spread}"
 
-    return _table(means, score)
+    return _table(means, score) + floor_table(means)
+
+
+def floor_table(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
+    """The scores of the rules without a network, in per cent, as the lower rows of :func:`score_table`."""
+    columns = {task: mean for (_, task), mean in means.items()}
+    rules = dict.fromkeys(name for mean in columns.values() for name in mean.floors)
+
+    def cell(rule: str, task: str) -> str:
+        mean = columns[task]
+        found = mean.floors.get(rule, {})
+        return " / ".join(f"{100 * found[name]:.1f}" for name in mean.scores if name in found) or NOTHING
+
+    return [{"model": rule} | {task: cell(rule, task) for task in _tasks(means)} for rule in rules]
 
 
 def relative_table(means: Mapping[Place, Mean], reference: str) -> list[dict[str, str]]:
-    """The same in per cent of one model's scores, as the README's second table has it.
+    """The share of one model's scores that the others keep, and beside it, in brackets, the share above the floor.
+
+    Where the verdict does not find the reference above the floor, there is nothing to have a share of, and no share.
 
     Raises:
         CourseError: the reference has no results.
     """
-    if reference not in {name for name, _ in means}:
-        raise CourseError(f"no results of {reference!r}", fix=f"one of {', '.join({name for name, _ in means})}")
+    _check_reference(means, reference)
 
     def share(mean: Mean, measure: str, task: str) -> str:
-        whole = means[reference, task].mean(measure) if (reference, task) in means else 0
-        return f"{100 * mean.mean(measure) / whole:.1f}%" if whole else NOTHING
+        theirs = means.get((reference, task))
+        if theirs is None:
+            return NOTHING
+        known = (mean.mean(measure), theirs.fair[measure], theirs.floor(measure))
+        plain, above = (share_kept(*known, above=above) for above in (False, True))
+        return AT_THE_FLOOR if plain is None else f"{plain:.1%} ({above:.1%})"
 
     return _table(means, share)
 
 
+def verdict_table(means: Mapping[Place, Mean], reference: str | None = None) -> list[dict[str, str]]:
+    """Every model against a reference; None: against the best rule without a network. By accuracy, or F1.
+
+    Raises:
+        CourseError: the reference has no results.
+    """
+    if reference:
+        _check_reference(means, reference)
+
+    def verdict(mean: Mean, measure: str, task: str) -> str:
+        other = means.get((reference, task)) if reference else mean.floor(measure)
+        if measure != mean.measure or (reference and other is None):
+            return ""
+        return str(mean.against(other))
+
+    return [row for row in _table(means, verdict) if row["model"] != reference]
+
+
+def taught_table(rows: Iterable[dict]) -> list[dict[str, str]]:
+    """What teaching on the task adds: taught and plain runs that are alike in all else, in pairs of one seed.
+
+    The KL divergence from the teacher, in the first and the last epoch, says whether there was anything to learn: a
+    KD loss that does not come nearer to its floor teaches nothing.
+    """
+    groups: dict[tuple, dict[tuple, dict[int, dict]]] = {}
+    for row in rows:
+        alike = (row["task"], row["model"], row["weights"], row["data"])
+        plain = (row.get(name) for name in SETTING if name != "temperature")
+        by_teacher = groups.setdefault((*alike, *plain), {})
+        by_teacher.setdefault((row["teacher"], row.get("temperature"), row["rest"]), {})[row["seed"]] = row
+    return [
+        _gain([plain[seed] for seed in shared], [taught[seed] for seed in shared])
+        for by_teacher in groups.values()
+        for plain in [next((runs for (who, *_), runs in by_teacher.items() if not who), {})]
+        for (teacher, *_), taught in by_teacher.items()
+        if teacher and (shared := sorted(plain.keys() & taught.keys()))
+    ]
+
+
+def _gain(plain: Sequence[dict], taught: Sequence[dict]) -> dict[str, str]:
+    """A line of :func:`taught_table`, of runs with the same seeds."""
+    one, two = ([run.get("accuracy", run.get("f1")) for run in runs] for runs in (taught, plain))
+    first, gaps = taught[0], [run["kd"] for run in taught if run.get("kd")]
+    ends = [f"{statistics.fmean(kd[place]['gap'] for kd in gaps):.3f}" for place in (0, -1)] if gaps else []
+    return {
+        "task": first["task"],
+        "student": first["model"],
+        "taught by": first["teacher"],
+        "temperature": f"{first['temperature']:g}" if first.get("temperature") else NOTHING,
+        "learning rate": f"{first['learning_rate']:g}",
+        "epochs": str(first["epochs"]),
+        "plain": f"{statistics.fmean(two):.1%}",
+        "taught": f"{statistics.fmean(one):.1%}",
+        "gain": str(compare(one, two, paired=True)),
+        "KL from the teacher": " → ".join(ends) or NOTHING,
+        "seeds": str(len(taught)),
+    }
+
+
+def _check_reference(means: Mapping[Place, Mean], reference: str) -> None:
+    names = dict.fromkeys(name for name, _ in means)
+    if reference not in names:
+        raise CourseError(f"no results of {reference!r}", fix=f"one of {', '.join(names)}")
+
+
+def _tasks(means: Mapping[Place, Mean]) -> list[str]:
+    """In the README's order."""
+    return sorted({task for _, task in means}, key=lambda task: [*TASKS, task].index(task))
+
+
 def _table(means: Mapping[Place, Mean], cell: Callable[[Mean, str, str], str]) -> list[dict[str, str]]:
     names = dict.fromkeys(name for name, _ in means)  # in the order of the results
-    tasks = sorted({task for _, task in means}, key=lambda task: [*TASKS, task].index(task))
 
     def text(name: str, task: str) -> str:
         mean = means.get((name, task))
-        return " / ".join(cell(mean, measure, task) for measure in mean.scores) if mean else NOTHING
+        cells = [cell(mean, measure, task) for measure in mean.scores] if mean else []
+        return " / ".join(filter(None, cells)) or NOTHING
 
-    return [{"model": name} | {task: text(name, task) for task in tasks} for name in names]
+    return [{"model": name} | {task: text(name, task) for task in _tasks(means)} for name in names]
 
 
 def as_markdown(table: Sequence[Mapping[str, str]]) -> str:
@@ -140,51 +302,89 @@ def as_markdown(table: Sequence[Mapping[str, str]]) -> str:
 
 
 def majority(task: Task, source: str | Path) -> float | None:
-    """Accuracy on the dev rows of the label most frequent in the train rows; None for questions."""
+    """Accuracy on the dev rows of the label most frequent in the train rows; None for questions.
+
+    The lowest of the floors: :func:`~minirbt_helpers.tasks.floors` has the others.
+    """
     return majority_of(task.load(source, "train"), task.load(source, "dev")) if task.layout else None
 
 
 def majority_of(train: Dataset, dev: Dataset) -> float:
     """The same, of rows with labels that are loaded already."""
     favourite = Counter(train["label"]).most_common(1)[0][0]
-    labels = dev["label"]
+    labels = list(dev["label"])
     return labels.count(favourite) / len(labels)
 
 
-def write_report(file: str | Path, rows: Sequence[dict], reference: str | None = None, scale: str = "sample") -> None:
+def write_report(
+    file: str | Path,
+    rows: Sequence[dict],
+    reference: str | None = None,
+    scale: str = "sample",
+    planned: Iterable[Place] = (),
+) -> None:
     """Write the tables in Markdown, with the command, the dates, the machine and the rows they come from.
 
     Args:
         file: ``….md``.
         rows: results of a sweep, at least one.
-        reference: the model that the second table is relative to; None: no second table.
+        reference: the model that shares and verdicts are relative to; None: no such tables.
         scale: of the models, named in the title.
+        planned: models and tasks that shall be there; those that are not are named.
     """
-    means = best_means(rows)
-    latest = {row["task"]: row for row in rows}
-    sizes = (f"{name} {row['rows']} → {row['dev_rows']}" for name, row in latest.items())
-    shares = ((name, row["majority"]) for name, row in latest.items() if row["majority"] is not None)
-    settings = [
-        {"model": name, "task": task, "learning rate": f"{mean.learning_rate:g}", "epochs": str(mean.epochs)}
-        | {"batch": str(mean.batch), "length": str(mean.length), "attention dropout": f"{mean.attention_dropout:g}"}
-        | {"settings tried": str(mean.tried), "seeds": str(len(_first(mean)))}
-        for (name, task), mean in means.items()
-    ]
-    dates = sorted(row["finished"] for row in rows)
+    unseen, everything = best_means(on_unseen(rows)), best_means(rows)
     parts = [
         f"# Results of a sweep at {scale} scale",
         *([SMALL] if scale == "sample" else []),
+        *_circumstances(rows),
+        *_missing(everything, planned),
+        "Per cent, mean ± standard deviation over seeds; F1 / EM for questions; dev rows that stand in train left out",
+        as_markdown(score_table(unseen)),
+    ]
+    if any("unseen" in row for row in rows):
+        parts += ["The same with all dev rows", as_markdown(score_table(everything))]
+    parts += [f"Against the best rule without a network. {VERDICTS}", as_markdown(verdict_table(unseen))]
+    if reference:
+        parts += [f"Against {reference}", as_markdown(verdict_table(unseen, reference))]
+        parts += [f"Relative to {reference}: the share kept, and in brackets the share kept above the floor"]
+        parts += [as_markdown(relative_table(unseen, reference))]
+    if gains := taught_table(on_unseen(rows)):
+        parts += ["What teaching on the task adds", as_markdown(gains)]
+    parts += ["The settings", as_markdown(_settings(unseen))]
+    with atomic_file(file) as stream:
+        stream.write("\n\n".join(parts) + "\n")
+
+
+def _circumstances(rows: Sequence[dict]) -> list[str]:
+    """Command, dates, machine, versions, and what is known of the rows of every task."""
+    latest = {row["task"]: row for row in rows}
+    dates = sorted(row["finished"] for row in rows)
+    sizes = (f"{name} {row['rows']} → {row['dev_rows']}" for name, row in latest.items())
+    shared = [
+        f"{name} {row['overlap']['exact']} + {row['overlap']['runs']}"
+        for name, row in latest.items()
+        if any(row.get("overlap", {}).values())
+    ]
+    return [
         f"`{shlex.join(['minirbt', *sys.argv[1:]])}`",
         f"Runs finished {dates[0]} to {dates[-1]}, {sum(row['seconds'] for row in rows) / 60:.0f} minutes in all, on "
         f"{os.cpu_count()} processors ({platform.machine()}); "
         + ", ".join(f"{name} {number}" for name, number in versions().items()),
         "Rows trained on → rows scored: " + ", ".join(sizes),
-        "Per cent, mean ± standard deviation over seeds of the best setting by dev score; F1 / EM for questions",
-        as_markdown(score_table(means)),
-        "The majority class: " + ", ".join(f"{name} {share:.1%}" for name, share in shares),
+        "Dev rows that stand in train, whole + with a run of 20 characters: " + (", ".join(shared) or "none"),
     ]
-    if reference:
-        parts += [f"Relative to {reference}", as_markdown(relative_table(means, reference))]
-    parts += ["The settings", as_markdown(settings)]
-    with atomic_file(file) as stream:
-        stream.write("\n\n".join(parts) + "\n")
+
+
+def _missing(means: Mapping[Place, Mean], planned: Iterable[Place]) -> list[str]:
+    absent = [f"{name} on {task}" for name, task in planned if (name, task) not in means]
+    return ["Not made yet: " + ", ".join(absent)] if absent else []
+
+
+def _settings(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
+    return [
+        {"model": name, "task": task, "learning rate": f"{mean.learning_rate:g}", "epochs": str(mean.epochs)}
+        | {"batch": str(mean.batch), "length": str(mean.length), "attention dropout": f"{mean.attention_dropout:g}"}
+        | {"temperature": f"{mean.temperature:g}" if mean.temperature else NOTHING, "settings tried": str(mean.tried)}
+        | {"scored on": mean.chosen_on or "all rows", "seeds": str(len(mean.seeds))}
+        for (name, task), mean in means.items()
+    ]

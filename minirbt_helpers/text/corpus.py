@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..hub import vocabulary_size
 from ..lines import byte_size, read_batches
 from ..workspace import atomic_folder, progress_bar, resolve, write_json
 from .processes import in_step, useful_processes
@@ -107,8 +108,8 @@ class Packer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, length: int):
         if length < 4:
             raise CourseError(f"a block of {length} tokens holds no text", fix="a length of at least 4")
-        if len(tokenizer) > 2**16:
-            raise CourseError(f"a vocabulary of {len(tokenizer)} does not fit 16-bit ids")
+        if (size := vocabulary_size(tokenizer)) > 2**16:
+            raise CourseError(f"a vocabulary of {size} does not fit 16-bit ids")
         self.length, self._frame = length, (tokenizer.cls_token_id, tokenizer.sep_token_id)
         self._rest: Stream = np.zeros(0, np.uint16), np.zeros(0, bool)
 

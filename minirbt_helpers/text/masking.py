@@ -17,6 +17,7 @@ from torch.utils.data import get_worker_info
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..hub import vocabulary_size
 
 IGNORED = -100  # the label of a position that is not to be predicted
 KEEP, RANDOM = 0.1, 0.1  # of the chosen tokens; the other 80% become [MASK]
@@ -73,7 +74,7 @@ class WholeWordCollator:
         if not 0 < probability < 1:
             raise CourseError(f"a masking probability of {probability}", fix="a share between 0 and 1, such as 0.15")
         self.mask_id, self.pad_id = tokenizer.mask_token_id, tokenizer.pad_token_id or 0
-        self.vocabulary = len(tokenizer)
+        self.vocabulary = vocabulary_size(tokenizer)
         self._text = np.ones(self.vocabulary, bool)  # by id: may it be masked?
         self._text[list(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id})] = False
         self.mask_unit, self.probability, self.budget = mask_unit, probability, budget

@@ -28,10 +28,11 @@ from .tokens import CODE_POINTS, Tokens, code_points, encoder
 
 Match = Literal["segmentation", "original"]
 
-# The ideographs that BERT's own tokenizer puts spaces around (unified, extensions A-E, compatibility).
+# The ideographs that the tokenizers library sets apart: unified, extensions A-E, compatibility. Of extension E, BERT's
+# own code does so from U+2B820 on; the library, and so everything here, from U+2B920 on.
 CJK_RANGES = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
+    (0x2B740, 0x2B81F), (0x2B920, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F),
 )  # fmt: skip
 CHINESE = re.compile("[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in CJK_RANGES) + "]+")
 IS_CJK = np.zeros(CODE_POINTS, bool)  # by code point
@@ -43,7 +44,7 @@ IS_SPACE = np.array([chr(code).isspace() for code in range(LAST_SPACE + 2)])
 
 
 def is_chinese(word: str) -> bool:
-    """Whether every character of a non-empty word is a Chinese ideograph, as BERT defines it."""
+    """Whether every character of a non-empty word is a Chinese ideograph: one that the tokenizer sets apart."""
     return CHINESE.fullmatch(word) is not None
 
 

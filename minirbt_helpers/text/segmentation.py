@@ -7,17 +7,24 @@ Source: Che et al., "N-LTP: An Open-source Neural Language Technology Platform f
 import inspect
 import json
 import pickle
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from ..errors import CourseError
 from ..hub import fetch_model
+from ..lines import read_lines
+from ..sniffing import AGAIN, require_weights, require_whole
+from .tokens import code_points
 
 # An LTP folder's config names the Python callables it wants built: modules of these packages, and this function.
 TRUSTED_PACKAGES = ("ltp_core.", "transformers.")
 TRUSTED_FUNCTION = "ltp_core.models.utils.transformer.load_transformers"
 NEURAL_TOKENS = 510  # LTP's limit is 512 with [CLS] and [SEP]; what is beyond it is cut off without a word
 NEURAL_BATCH = 32
+AVRO, MARK = b"Obj\x01", 16  # how an Avro file begins, and the bytes of the mark between its blocks
+OWN = 2  # LTP's frequency of a word of one's own; any would do
 CUTS = ("。！？；…!?;\n", "，、：,:", " \t\u3000")  # where a long line may be cut, the best places first
 
 Cutter = Callable[[list[str]], list[list[str]]]  # texts to their words
@@ -30,18 +37,23 @@ def load_segmenter(name_or_path: str | Path, *, words: Sequence[str] = ()) -> "S
         name_or_path: a folder with LTP's ``config.json``, or a hub id such as ``LTP/small``
             (``LTP/small@revision`` for a fixed revision). The config says whether it is the neural
             model, which runs on a GPU where there is one, or the perceptron.
-        words: words of your own that LTP should keep together.
+        words: words of your own to keep together. LTP then takes the fewest words that make up a line, out of its own
+            cut and yours: a word of yours may tear its neighbour (今天天 before 气 tears 天气, *tiānqì*, weather), is
+            not used where the model's longer words are fewer, and frequencies do not count.
 
     Returns:
         A :class:`Segmenter`.
 
     Raises:
-        CourseError: no such folder or model, a folder without a segmentation model, a config that
-            wants to run code outside ``ltp_core`` and ``transformers``, or weights that hold code.
+        CourseError: no such folder or model, a folder without a segmentation model, files that are no model, a config
+            that wants to run code outside ``ltp_core`` and ``transformers``, weights that hold code, or a word with a
+            blank in it.
     """
-    folder = fetch_model(name_or_path)
+    folder, own = fetch_model(name_or_path), OwnWords(words) if words else None
     config_file = folder / "config.json"
     try:
+        if config_file.is_file():
+            require_whole(config_file)
         config = json.loads(config_file.read_text(encoding="utf-8"))
         neural = config.get("nerual", True)  # LTP's own spelling
     except (OSError, ValueError, AttributeError) as problem:
@@ -51,8 +63,63 @@ def load_segmenter(name_or_path: str | Path, *, words: Sequence[str] = ()) -> "S
             fix="name a folder with LTP's config.json, or a hub id such as LTP/small",
         ) from problem
     refuse_foreign_code(config, config_file)
-    cut, pieces = (_neural if neural else _perceptron)(folder, config, words)
-    return Segmenter(cut, pieces, several_processes=not neural, origin=(folder, tuple(words)))
+    cut, pieces = (_neural if neural else _perceptron)(folder, config)
+    return Segmenter(cut, pieces, own, several_processes=not neural, origin=(folder, tuple(words)))
+
+
+def read_words(file: str | Path) -> list[str]:
+    """Words of your own, one a line.
+
+    Raises:
+        CourseError: no such file, or a line of several words (file and line named).
+    """
+    found = []
+    for number, line in enumerate(read_lines(file), 1):
+        if word := _trimmed(line):
+            _require_word(word, f"{file}, line {number}")
+            found.append(word)
+    return found
+
+
+def _require_word(word: str, where: str = "") -> None:
+    if word.split() != [word]:
+        fix = "one word a line, without its frequency or part of speech: a blank ends a word"
+        raise CourseError(f"not one word: {word[:40]!r}", where=where, fix=fix)
+    code_points(word)  # refuses half a character
+
+
+class OwnWords:
+    """Words of one's own, put into those that a model has cut.
+
+    LTP's own way with them trips over blanks and over characters that its tokenizer drops, and may end the process.
+    Here its extension gets stretches without blanks alone, with the words that make up just these.
+
+    Args:
+        words: to keep together.
+
+    Raises:
+        CourseError: one with a blank in it.
+    """
+
+    def __init__(self, words: Sequence[str]):
+        from ltp_extension.algorithms import Hook
+
+        self._hook = Hook()
+        for word in filter(None, map(_trimmed, words)):
+            _require_word(word)
+            self._hook.add_word(word, OWN)
+
+    def __call__(self, text: str, words: Sequence[str]) -> list[str]:
+        """The words of a text with those of one's own; ``words`` joined give the text without its blanks."""
+        ends = set(accumulate(len(stretch) for stretch in text.split()))
+        found, at, first = [], 0, 0
+        for number, word in enumerate(words, 1):
+            at += len(word)
+            if at in ends:  # a blank follows, or the end
+                stretch = list(words[first:number])
+                found += self._hook.hook("".join(stretch), stretch)
+                first = number
+        return found
 
 
 class Segmenter:
@@ -64,6 +131,7 @@ class Segmenter:
     Args:
         cut: the model behind it; it never sees an empty text.
         pieces: parts of a text that the model may be given; None: it takes texts of any length.
+        own: words of one's own, put into what the model cuts.
         several_processes: whether several copies in as many processes are faster than one.
         origin: where :func:`load_segmenter` had it from, so that other processes can load it, too.
     """
@@ -72,20 +140,28 @@ class Segmenter:
         self,
         cut: Cutter,
         pieces: Callable[[str], Iterator[str]] | None = None,
+        own: OwnWords | None = None,
         several_processes: bool = False,
         origin: tuple[Path, tuple[str, ...]] | None = None,
     ):
-        self._cut, self._pieces = cut, pieces or (lambda text: iter([text]))
+        self._cut, self._pieces, self._own = cut, pieces or (lambda text: iter([text])), own
         self.several_processes, self._origin = several_processes, origin
 
     def __call__(self, texts: Sequence[str]) -> list[list[str]]:
         if isinstance(texts, str):
             raise CourseError("a Segmenter takes a list of texts, and got one text", fix="segmenter([text])[0]")
         parts = [(row, part) for row, text in enumerate(texts) for part in self._pieces(text) if part.strip()]
+        seen = [_trimmed(part) for _, part in parts]  # what a model sees: nothing invisible at the ends
+        cuts = iter(self._cut(list(filter(None, seen)))) if any(seen) else iter(())
         results: list[list[str]] = [[] for _ in texts]
-        if parts:
-            for (row, part), words in zip(parts, self._cut([part for _, part in parts]), strict=True):
-                results[row] += _words_of(part, words)
+        for (row, part), middle in zip(parts, seen, strict=True):
+            if middle:
+                words = _words_of(middle, next(cuts))
+                before, after = ("".join(side.split()) for side in part.split(middle, 1))
+                words = [*filter(None, (before, *(self._own(middle, words) if self._own else words), after))]
+            else:
+                words = part.split()
+            results[row] += words
         return results
 
     def __reduce__(self):
@@ -99,13 +175,16 @@ def _reload(folder: Path, words: tuple[str, ...]) -> Segmenter:
 
 
 def _words_of(text: str, words: Sequence[str]) -> list[str]:
-    """A model's words for a text, without spaces; letters that it dropped (NUL, say) become words of their own."""
+    """A model's words for a text, without spaces; letters that it dropped (NUL, say) become words of their own.
+
+    So do invisible characters at a word's ends, which a neural model leaves there: BERT drops them, and a word with one
+    would be no Chinese word.
+    """
     letters = "".join(text.split())
+    if "".join(words) != letters:
+        words = [part for word in words for part in word.split()]  # LTP may leave spaces in a word: it ends there
     if "".join(words) == letters:
-        return list(words)
-    words = [part for word in words for part in word.split()]  # LTP may leave spaces in a word: it ends there
-    if "".join(words) == letters:
-        return words
+        return list(words) if letters.isprintable() else [part for word in words for part in _seen(word)]
     found, at = [], 0
     for word in words:
         place = letters.find(word, at)
@@ -114,6 +193,21 @@ def _words_of(text: str, words: Sequence[str]) -> list[str]:
         found += [letters[at:place], word]
         at = place + len(word)
     return [word for word in [*found, letters[at:]] if word]
+
+
+def _seen(word: str) -> Iterator[str]:
+    """A word without the invisible characters at its ends, and these."""
+    if middle := _trimmed(word):
+        first = word.index(middle)
+        yield from filter(None, (word[:first], middle, word[first + len(middle) :]))
+    else:
+        yield word
+
+
+def _trimmed(word: str) -> str:
+    """A word without blanks and invisible characters at its ends."""
+    shown = [place for place, character in enumerate(word) if character.isprintable() and character != " "]
+    return word[shown[0] : shown[-1] + 1] if shown else ""
 
 
 def split_long(text: str, offsets: Callable[[str], list[tuple[int, int]]], limit: int) -> Iterator[str]:
@@ -184,19 +278,52 @@ def _trusted(target: object) -> bool:
     return inspect.isclass(found) and issubclass(found, Module) and found.__module__.startswith(TRUSTED_PACKAGES)
 
 
-def _perceptron(folder: Path, config: dict, words: Sequence[str]) -> tuple[Cutter, None]:
+def _perceptron(folder: Path, config: dict) -> tuple[Cutter, None]:
     from ltp.legacy import LTP
 
     file = folder / str(config.get("tasks", {}).get("cws", ""))
     if not file.is_file():
         raise CourseError(f"no segmentation model: {file.name or 'cws'} is missing", where=folder)
+    require_whole(file)
+    if not _is_whole_avro(file.read_bytes()):  # LTP's extension would end the process
+        raise CourseError("the segmentation model is damaged, or of another kind", where=file, fix=AGAIN)
     model = LTP(cws=str(file))
-    if words:
-        model.add_words(list(words))
     return lambda texts: model.pipeline(texts, tasks=["cws"]).cws, None
 
 
-def _neural(folder: Path, config: dict, words: Sequence[str]) -> tuple[Cutter, Callable[[str], Iterator[str]]]:
+def _is_whole_avro(content: bytes) -> bool:
+    """Whether the blocks of an Avro file are whole: each is two numbers, data, and the mark that ends the header."""
+    mark = content[-MARK:]
+    at = content.find(mark) + MARK
+    if not content.startswith(AVRO) or at >= len(content):
+        return False
+    deflated = b"deflate" in content[:at]
+    while at < len(content):
+        _, at = _number(content, at)  # how many objects the block has
+        size, start = _number(content, at)
+        at = start + size
+        if size < 0 or content[at : at + MARK] != mark:
+            return False
+        try:
+            zlib.decompress(content[start:at] if deflated else b"\x03\x00", -zlib.MAX_WBITS)
+        except zlib.error:
+            return False
+        at += MARK
+    return True
+
+
+def _number(content: bytes, at: int) -> tuple[int, int]:
+    """A whole number of Avro's (seven bits a byte, the sign in the lowest one), and where the next one begins."""
+    value = shift = 0
+    while at < len(content):
+        value |= (content[at] & 127) << shift
+        shift, at = shift + 7, at + 1
+        if content[at - 1] < 128:
+            return (value >> 1) ^ -(value & 1), at
+    return -1, at
+
+
+def _neural(folder: Path, config: dict) -> tuple[Cutter, Callable[[str], Iterator[str]]]:
     import torch
     from ltp.nerual import LTP
     from transformers import AutoTokenizer
@@ -213,8 +340,6 @@ def _neural(folder: Path, config: dict, words: Sequence[str]) -> tuple[Cutter, C
     if not hasattr(tokenizer, "batch_encode_plus"):  # gone in transformers 5, still called by LTP 4.2
         tokenizer.batch_encode_plus = tokenizer.__call__
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    if words:
-        model.add_words(list(words))
 
     def cut(texts: list[str]) -> list[list[str]]:
         rows: list[list[str]] = [[] for _ in texts]
@@ -241,6 +366,7 @@ def _load_weights(model, folder: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
+    require_weights(folder)
     if (folder / "model.safetensors").is_file():
         weights = load_file(folder / "model.safetensors")
     else:

@@ -61,8 +61,9 @@ class Encoder:
         if not tokenizer.is_fast:
             raise CourseError("the tokenizer has no offsets", fix="use a fast BERT tokenizer")
         self.vocabulary = len(tokenizer)
-        self.names = tokenizer.convert_ids_to_tokens(range(self.vocabulary))
-        self.is_piece = np.array([name.startswith("##") for name in self.names])  # [vocabulary]
+        known = {number: name for name, number in tokenizer.get_vocab().items()}
+        self.names = [known.get(number, "") for number in range(max(known) + 1)]  # an edited vocabulary may have gaps
+        self.is_piece = np.array([name.startswith("##") for name in self.names])  # [names]
         # A copy: the original's truncation and padding may be set by others.
         self._library = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._library.no_truncation()
@@ -158,7 +159,10 @@ _ENCODERS: "weakref.WeakKeyDictionary[PreTrainedTokenizerBase, Encoder]" = weakr
 def _splits_as_bert_does(library: Tokenizer) -> bool:
     """Whether words end at blanks, ideographs and punctuation, whatever stands beside them."""
     parts = json.loads(library.to_str())
-    kinds = [(parts[name] or {}).get("type") for name in ("normalizer", "pre_tokenizer")]
+    *replaced, normalizer = (parts["normalizer"] or {}).get("normalizers", [parts["normalizer"]])
+    if any(one["type"] != "Replace" or len(one["pattern"].get("String", "")) != 1 for one in replaced):
+        return False
+    kinds = [(part or {}).get("type") for part in (normalizer, parts["pre_tokenizer"])]
     plain = all(not token["normalized"] and not token["single_word"] for token in parts["added_tokens"])
     return kinds == ["BertNormalizer", "BertPreTokenizer"] and plain
 

@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..hub import vocabulary_size
 from ..models import Architecture, find_architecture, inherit_embeddings, load_model, load_tokenizer, take_layers
+from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
-from .attention import fast_on_cpu
 from .batches import Batches
 from .evaluation import MaskedPositions, held_out
 from .loop import Losses, Watch, train
 from .machine import DTYPES, World, autocast, compile_encoder, join_world
-from .matches import check_matches, hidden_matches
+from .matches import check_matches, hidden_matches, match_loss, match_names
 from .runs import identity, open_run, run_folder
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class Stage:
 
 # What a new student has as its teacher has it: the published one 512 positions and dropout, the sample's no dropout.
 FROM_TEACHER = ("max_position_embeddings", "hidden_dropout_prob", "attention_probs_dropout_prob")
+
+# TextBrewer's names of the losses of predictions, and ours
+PREDICTIONS = {"unweighted_kd_loss": "kd", "unweighted_hard_label_loss": "mlm"}
 
 STAGES = {
     "assistant": Stage("teacher", "assistant", "first layers"),
@@ -83,7 +87,8 @@ class Distiller(GeneralDistiller):
 
     The loss is TextBrewer's own: the KD cross-entropy at ``temperature`` over the masked positions,
     plus the matches (``recipe.matches``, or those of ``hidden_matches``), plus the plain MLM loss
-    where it has a weight. A loss without a weight is not computed.
+    where it has a weight. A loss without a weight is not computed. ``attention_ce`` and ``attention_ce_mean``
+    alone are not TextBrewer's (:func:`~minirbt_helpers.training.matches.maps_loss` says why).
 
     Args:
         teacher, student: masked language models with one vocabulary.
@@ -124,6 +129,7 @@ class Distiller(GeneralDistiller):
             adaptor_S=self.answer,
         )
         self.recipe, self.hard, self.soft = recipe, hard, soft
+        self.matches, config.intermediate_matches = matches, []  # TextBrewer has made the projections: the sum is ours
         self.kd_loss = self.soft_loss
         self.projections = nn.ModuleList(projection for projection in self.projs if projection is not None)
         self.per_masked: Tensor | float | None = None
@@ -137,8 +143,7 @@ class Distiller(GeneralDistiller):
                 which makes the loss a mean. A micro-batch gets its share of the whole batch's mean.
         """
         self.per_masked = per_masked
-        total, parts = self.train_on_batch({"teacher": batch, "student": batch, "teacher_cache": self.teach(batch)}, {})
-        return total, {short_name(name): value for name, value in parts.items()}
+        return self.train_on_batch({"teacher": batch, "student": batch, "teacher_cache": self.teach(batch)}, {})
 
     @torch.no_grad()
     def teach(self, batch: dict[str, Tensor]) -> dict:
@@ -149,6 +154,18 @@ class Distiller(GeneralDistiller):
         """TextBrewer's, in the recipe's number format."""
         with autocast(self.recipe, self.t_config.device):
             return super().train_on_batch(batch, args)
+
+    def compute_loss(self, ours: dict, theirs: dict) -> Losses:
+        """TextBrewer's losses of predictions, then those of the matches, each under a name of its own.
+
+        TextBrewer's own sum returns two matches of the same layers by the same loss under one name.
+        """
+        total, found = super().compute_loss(ours, theirs)
+        parts = {PREDICTIONS[name]: value for name, value in found.items()}
+        for name, match, projection in zip(match_names(self.matches), self.matches, self.projs, strict=True):
+            parts[name] = match_loss(match, ours[match["feature"]], theirs[match["feature"]], projection)
+            total = total + parts[name] * match["weight"]
+        return total, parts
 
     def states(self, batch: dict[str, Tensor], outputs: dict) -> dict:
         """TextBrewer's adaptor: what the matches need from the outputs of :class:`MaskedPositions`."""
@@ -217,19 +234,6 @@ class Pupil(nn.Module):
     def forward(self, batch: dict[str, Tensor], per_masked: Tensor | float | None = None) -> Losses:
         """The losses of a batch, as :meth:`Distiller.losses`."""
         return self._losses(batch, per_masked)
-
-
-def short_name(name: str) -> str:
-    """TextBrewer's name of a loss, shortened: ``unweighted_hidden_hidden_mse_1_2`` is ``hidden 2-1``.
-
-    The first number is the teacher's layer, the second the student's, as in the published tables.
-    """
-    known = {"unweighted_kd_loss": "kd", "unweighted_hard_label_loss": "mlm"}
-    if name in known:
-        return known[name]
-    match, ours, theirs = name.removeprefix("unweighted_").rsplit("_", 2)
-    match = match.replace("hidden_hidden_mse", "hidden").replace("attention_attention", "attention")
-    return f"{match.replace('_', ' ')} {theirs}-{ours}"
 
 
 def distill(
@@ -366,7 +370,7 @@ def _teacher(recipe: Recipe, stage: Stage, given: str | Path | BertForMaskedLM |
                 where=given,
                 fix=f"distil the stage {stage.teacher!r} first, or name a teacher",
             )
-    return load_model(given or recipe.teacher)
+    return load_model(given or recipe.teacher, teaches=bool(recipe.kd_weight))
 
 
 def _student(
@@ -426,8 +430,8 @@ def check_vocabulary(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase)
     Raises:
         CourseError: with both sizes.
     """
-    if len(tokenizer) > model.config.vocab_size:
+    if (size := vocabulary_size(tokenizer)) > model.config.vocab_size:
         raise CourseError(
-            f"the tokenizer has {len(tokenizer)} entries, the model {model.config.vocab_size}",
+            f"the tokenizer has {size} entries, the model {model.config.vocab_size}",
             fix="use the tokenizer that lies beside the model",
         )

@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import BertForMaskedLM
 
 from ..errors import CourseError
+from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
 from ..workspace import clear_disk_errors, existing_parent
-from .attention import fast_on_cpu
 from .checkpoints import KEPT, load_checkpoint, save_checkpoint
 from .distillation import Ready, prepare
 from .loop import Steps, check_batch_size, shared_batches

@@ -17,6 +17,7 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 from ..errors import CourseError
 from ..text import WholeWordCollator
 from ..text.masking import IGNORED
+from ..text.tokens import encoder
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -125,9 +126,9 @@ def kinds_of_entries(tokens: NDArray, tokenizer: PreTrainedTokenizerBase) -> NDA
         tokens: the ids of a text, [tokens]; its commonest ideographs are the common ones.
         tokenizer: whose vocabulary it is.
     """
-    entries = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    entries = encoder(tokenizer).names
     ideograph = np.array([len(entry) == 1 and unicodedata.category(entry) == "Lo" for entry in entries])
-    mark = np.array([unicodedata.category(entry[0])[0] in "PS" and len(entry) == 1 for entry in entries])
+    mark = np.array([len(entry) == 1 and unicodedata.category(entry)[0] in "PS" for entry in entries])
     counts = np.bincount(tokens, minlength=len(entries)) * ideograph
     kinds = np.full(len(entries), CLASSES.index("single"))
     kinds[np.argsort(-counts, kind="stable")[:COMMONEST]] = CLASSES.index("common")

@@ -23,10 +23,11 @@ import torch
 from torch import nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
+from ..hub import vocabulary_size
 from ..models import Architecture, start_from_counts, take_layers
+from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
 from ..workspace import write_json
-from .attention import fast_on_cpu
 from .batches import Batches
 from .distillation import Distilled
 from .loop import Steps, Watch, learning_rate, shared_batches
@@ -166,7 +167,7 @@ def random_start(
 ) -> BertForMaskedLM:
     """A random model of few layers, without dropout."""
     settings = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # no token is read often enough
-    whole = architecture.random_model(recipe.scale, len(tokenizer), recipe.seed, **settings)
+    whole = architecture.random_model(recipe.scale, vocabulary_size(tokenizer), recipe.seed, **settings)
     return take_layers(whole, range(depth))
 
 

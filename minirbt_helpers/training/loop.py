@@ -72,8 +72,8 @@ def train(
         held-out figures in the rows of evaluated steps (step 0 has these alone).
 
     Raises:
-        CourseError: no blocks, a batch that cannot be shared, nothing masked, or a loss that is not
-            finite (the last checkpoint stays).
+        CourseError: no blocks, a batch that cannot be shared, nothing masked, or a loss or a
+            gradient that is not finite (the last checkpoint stays).
         Interrupted: after Ctrl-C, once the step is finished and saved.
     """
     check_batch_size(recipe, batches, world)
@@ -173,7 +173,10 @@ class Steps:
         self.learner = world.wrap(learner, unused=not learner.predicts)
 
     def take(self, step: int, batches: list[dict[str, Tensor]], rate: float) -> dict[str, Tensor]:
-        """One step over this process's micro-batches; returns their mean losses, still on the device."""
+        """One step over this process's micro-batches; returns their mean losses and the norm of the ``gradient``.
+
+        All are still on the device. A gradient that is not finite turns weights into NaN a step before a loss shows it.
+        """
         per_masked = self._per_masked(step, batches)
         totals: dict[str, Tensor] = {}
         for number, batch in enumerate(batches):
@@ -184,8 +187,7 @@ class Steps:
                 self.scaler.scale(loss / len(batches)).backward()
             for name, value in {"loss": loss, **parts}.items():
                 totals[name] = totals.get(name, 0) + value.detach() / len(batches)
-        self._update(rate)
-        return totals
+        return totals | {"gradient": self._update(rate)}
 
     def _per_masked(self, step: int, batches: list[dict[str, Tensor]]) -> Tensor | float:
         """The weight of a masked position, such that the mean over micro-batches is the mean over all positions."""
@@ -197,7 +199,8 @@ class Steps:
         if not masked and not float(everywhere):
             raise CourseError(
                 f"no position is masked in the batch of step {step}",
-                fix="longer blocks, a larger mask_probability or mask_unit token",
+                fix="longer blocks or a larger mask_probability; where words are longer than the budget, "
+                "mask_budget fair or mask_unit token",
             )
         return parts / everywhere
 
@@ -205,16 +208,18 @@ class Steps:
         """Gradients are shared between processes after the last micro-batch only."""
         return self.learner.no_sync() if more and self.world.size > 1 else nullcontext()
 
-    def _update(self, rate: float) -> None:
+    def _update(self, rate: float) -> Tensor:
+        """Clip and step; returns the gradient's norm: 0 where it is not finite and the fp16 scaler skips the step."""
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
+        norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             self.scaler.step(optimizer)
             optimizer.zero_grad()
         self.scaler.update()
+        return norm.nan_to_num(0, 0, 0) if self.scaler.is_enabled() else norm
 
 
 class Pending:
@@ -257,8 +262,9 @@ class Pending:
         kept = checkpoints(self.folder)
         blocks = self.batches.blocks_of(step)
         some = ", ".join(map(str, blocks[:8])) + (" …" if len(blocks) > 8 else "")
+        what = "gradient" if math.isfinite(means["loss"]) else "loss"
         raise CourseError(
-            f"the loss is not finite at step {step}: {means}; its batch is made of the blocks {some}",
+            f"the {what} is not finite at step {step}: {means}; its batch is made of the blocks {some}",
             where=self.folder,
             fix="try a lower learning rate, a longer warm-up"
             + (", precision bf16 or fp32" if self.recipe.precision == "fp16" else "")

@@ -3,7 +3,12 @@
 Source: matches.py of the original repository; the form is TextBrewer's ``intermediate_matches``.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
 from textbrewer.presets import FEATURES, MATCH_LOSS_MAP, PROJ_MAP
+from torch import Tensor, nn
 from transformers import BertConfig
 
 from ..errors import CourseError
@@ -12,6 +17,7 @@ from ..recipe import Recipe
 EQUAL_HEADS = ("attention_mse", "attention_ce")  # the losses that compare head with head
 TWO_LAYERS = ("fsp", "gram", "nst", "mmd")  # those that compare pairs of layers
 ANY_WIDTH = ("nst", "mmd")  # of these, the ones that compare positions
+OF_MAPS = ("attention_ce", "attention_ce_mean")  # the cross-entropies of attention, head by head and of the heads' mean
 
 
 def layer_pairs(teacher_layers: int, student_layers: int) -> list[tuple[int, int]]:
@@ -50,6 +56,63 @@ def hidden_matches(teacher: BertConfig, student: BertConfig, recipe: Recipe) -> 
         | {name: list(value) for name, value in projection.items()}
         for theirs, ours in layer_pairs(teacher.num_hidden_layers, student.num_hidden_layers)
     ]
+
+
+def match_names(matches: Sequence[dict]) -> list[str]:
+    """What the loss of each match is called in metrics.jsonl: ``hidden 2-1``, ``attention mse sum 11-5``.
+
+    The first number is the teacher's layer, the second the student's, as in the published tables. A second
+    match of one name is ``hidden 2-1 #2``.
+    """
+    names, seen = [], Counter()
+    for match in matches:
+        kind = f"{match['feature']} {match['loss']}".replace("_", " ")
+        kind = kind.replace("hidden hidden mse", "hidden").replace("attention attention", "attention")
+        layers = [layer for side in ("T", "S") for layer in _listed(match[f"layer_{side}"])]
+        name = f"{kind} {'-'.join(map(str, layers))}"
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return names
+
+
+def match_loss(match: dict, ours: Sequence[Tensor], theirs: Sequence[Tensor], projection: nn.Module | None) -> Tensor:
+    """The loss of a match, without its weight.
+
+    Args:
+        match: in TextBrewer's form; see :func:`check_matches`.
+        ours, theirs: the student's and the teacher's states or attention maps, one per layer.
+        projection: applied to the student's.
+    """
+
+    def pick(layers: Sequence[Tensor], which: int | list[int], turn: nn.Module | None) -> Tensor | list[Tensor]:
+        chosen = [turn(layers[layer]) if turn else layers[layer] for layer in _listed(which)]
+        return chosen if isinstance(which, list) else chosen[0]
+
+    student, teacher = pick(ours, match["layer_S"], projection), pick(theirs, match["layer_T"], None)
+    if match["loss"] in OF_MAPS:
+        return maps_loss(student, teacher, mean=match["loss"] == "attention_ce_mean")
+    return MATCH_LOSS_MAP[match["loss"]](student, teacher, mask=None)
+
+
+def maps_loss(student: Tensor, teacher: Tensor, mean: bool) -> Tensor:
+    """The cross-entropy of attention maps, [batch, heads, length, length] each: the mean over all rows of the maps.
+
+    TextBrewer's own takes the softmax of the maps once more, as if these probabilities were logits. Over 128
+    tokens that leaves a perfect copy and an unrelated map 0.1% apart, and next to no gradient.
+
+    Args:
+        student, teacher: who looks at whom; the rows of a map add up to 1, dropout aside.
+        mean: average the heads first, so that their numbers may differ.
+    """
+    student, teacher = student.float(), teacher.float()
+    if mean:
+        student, teacher = student.mean(1), teacher.mean(1)
+    logs = torch.where(student > 0, student, 1).log()  # what padding or dropout took away does not count
+    return -(teacher * logs).sum(-1).mean()
+
+
+def _listed(layers: int | list[int]) -> list[int]:
+    return layers if isinstance(layers, list) else [layers]
 
 
 def check_matches(matches: list[dict], teacher: BertConfig, student: BertConfig) -> None:
@@ -97,7 +160,7 @@ def _check_layers(match: dict, side: str, config: BertConfig, where: str) -> Non
             fix=f"two layers in a list for {', '.join(TWO_LAYERS)}, a number otherwise",
         )
     last = config.num_hidden_layers - (match["feature"] == "attention")
-    for layer in layers if isinstance(layers, list) else [layers]:
+    for layer in _listed(layers):
         if not (isinstance(layer, int) and 0 <= layer <= last):
             model = {"T": "teacher", "S": "student"}[side]
             raise CourseError(

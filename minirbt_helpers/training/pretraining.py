@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..models import load_model, load_tokenizer
+from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
-from .attention import fast_on_cpu
 from .batches import Batches
 from .distillation import Distilled
 from .evaluation import MaskedPositions, held_out

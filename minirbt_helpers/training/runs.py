@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
+from ..hub import save_tokenizer
 from ..recipe import Recipe
 from ..workspace import atomic_folder, clear_disk_errors, versions, write_json
 from .checkpoints import clear_remains
@@ -94,7 +95,7 @@ class Run:
             model.save_pretrained(new)
             if projections:
                 save_file(projections.state_dict(), new / PROJECTIONS)
-            tokenizer.save_pretrained(new)
+            save_tokenizer(tokenizer, new)
             write_json(new / "recipe.json", self.card)
             write_json(new / "versions.json", versions())
             if (self.working / "tensorboard").is_dir():

@@ -140,28 +140,32 @@ WRONG = {
         Wrong(
             "tokens for words", lambda c, s: [[place] for place in range(len(c)) if not s[place]], "Look at the flags"
         ),
-        Wrong("long words only", lambda c, s: [word for word in glued(c, s) if len(word) > 1], "too few"),
+        Wrong(
+            "long words only",
+            lambda c, s: [word for word in with_specials(c, s) if len(word) > 1],
+            "two tokens and more",
+        ),
         Wrong(
             "no special tokens known",
             lambda c, s: [[place] for place, goes_on in enumerate(c) if not goes_on],
-            "entry 0",
+            "belong to no word",
         ),
     ],
     "masked_input": [
         Wrong("labels of what is seen", lambda *g: masks(*g, label=lambda before, after: after), "before the masking"),
         Wrong("labels everywhere", lambda ids, *g: (masks(ids, *g)[0], list(ids)), "has the label -100"),
         Wrong("always [MASK]", lambda *g: masks(*g, low=2, high=2), "A tenth becomes a random token"),
-        Wrong("90% [MASK]", lambda *g: masks(*g, low=0.9), "entry 0"),
+        Wrong("90% [MASK]", lambda *g: masks(*g, low=0.9), "share of [MASK] is too large"),
         Wrong("never unchanged", lambda *g: masks(*g, high=2), "from there on the token stays"),
-        Wrong("two results for one", lambda *g: masks(*g)[0], "entry 0"),
+        Wrong("two results for one", lambda *g: masks(*g)[0], "a list is asked for"),
         Wrong(
             "<= for <",
             lambda ids, chosen, dice, *g: masks(ids, chosen, [die - 1e-9 for die in dice], *g),
             "exactly 0.8",
         ),
-        Wrong("0 for -100", lambda *g: masks(*g, rest=0), "entry 1"),
+        Wrong("0 for -100", lambda *g: masks(*g, rest=0), "has the label -100"),
     ],
-    "token_states": [
+    "token_fates": [
         Wrong("looks alone", by_looks, "“unchanged” if it stayed"),
         Wrong("[MASK] before the label", lambda *g: states(*g, first="mask"), "before you ask for the label"),
         Wrong(
@@ -179,6 +183,6 @@ WRONG = {
         Wrong("not whole", lambda size, p: 1 - p**size / (1 - (1 - p) ** size), "*not* hidden whole"),
         Wrong("expected tokens", lambda size, p: p ** (size - 1) / size, "at least one token"),
         Wrong("none for some", lambda size, p: (p / (1 - p)) ** size, "no token is drawn"),
-        Wrong("two tokens always", lambda size, p: p / (2 - p), "too low"),
+        Wrong("two tokens always", lambda size, p: p / (2 - p), "words of two tokens only"),
     ],
 }

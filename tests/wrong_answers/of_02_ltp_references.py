@@ -93,14 +93,14 @@ WRONG = {
             lambda o, s: [p for p in range(1, len(o) + 1) if p not in reference(o, s)],
             "do *not* continue",
         ),
-        Wrong("flags", lambda o, s: [p in reference(o, s) for p in range(1, len(o) + 1)], "too many"),
+        Wrong("flags", lambda o, s: [p in reference(o, s) for p in range(1, len(o) + 1)], "not True and False"),
     ],
     "greedy_pieces": [
         Wrong("shortest first", lambda w, v: wordpiece(w, v, longest=False), "you take the shortest"),
         Wrong("no ##", lambda w, v: wordpiece(w, v, mark=""), "has ## before it"),
         Wrong("## lost", lambda w, v: wordpiece(w, v, shown=False), "keep their ##"),
         Wrong("keeps the pieces before [UNK]", lambda w, v: wordpiece(w, v, all_or_nothing=False), "becomes one [UNK]"),
-        Wrong("nothing for [UNK]", lambda w, v: wordpiece(w, v, lost=()), "1 too few"),
+        Wrong("nothing for [UNK]", lambda w, v: wordpiece(w, v, lost=()), "one [UNK]"),
         Wrong("finds a way back", with_a_way_back, "gives nothing back"),
     ],
     "cut_agreement": [

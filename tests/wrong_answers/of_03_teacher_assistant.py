@@ -48,7 +48,7 @@ WRONG = {
         Wrong("three matrices", lambda h, f: 3 * (h * h + h) + h * f + f + f * h + h + 4 * h, "output is one of them"),
         Wrong("FFN up only", lambda h, f: 4 * (h * h + h) + h * f + f + 4 * h, "up and down"),
         Wrong("the bias of the way up", lambda h, f: 4 * h * (h + 1) + 2 * h * (f + 1) + 4 * h, "has ffn numbers"),
-        Wrong("matrices alone", lambda h, f: 4 * h * h + 2 * h * f, "too low"),
+        Wrong("matrices alone", lambda h, f: 4 * h * h + 2 * h * f, "Biases and LayerNorms are missing"),
     ],
     "copy_layers": [
         Wrong("old numbers", lambda s, n: copied(s, n, into=lambda place, layer: layer), "numbered anew"),
@@ -77,11 +77,11 @@ WRONG = {
             "measure on the training tokens",
         ),
         Wrong("a count", lambda t, a, s: a.count(most_frequent(without(t, s))), "return a count"),
-        Wrong("a token", lambda t, a, s: most_frequent(without(t, s)), "too high"),
+        Wrong("a token", lambda t, a, s: most_frequent(without(t, s)), "You return the token"),
         Wrong(
             "over all training tokens",
             lambda t, a, s: t.count(most_frequent(without(t, s))) / len(t),
-            "cases are right",
+            "divide by all training tokens",
         ),
     ],
 }

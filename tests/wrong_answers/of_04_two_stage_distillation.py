@@ -44,8 +44,8 @@ WRONG = {
         Wrong("overflow", lambda z, T: powers(z, T) / powers(z, T).sum(-1, keepdim=True), "overflow"),
         Wrong("the wrong axis", lambda z, T: powers(z, T) / powers(z, T).sum(0, keepdim=True), "wrong axis"),
         Wrong("the whole table", lambda z, T: powers(z, T) / powers(z, T).sum(), "the whole table"),
-        Wrong("not divided", powers, "3.72 times as large"),
-        Wrong("PyTorch's own", lambda z, T: torch.softmax(z / T, -1), "the helper"),
+        Wrong("not divided", powers, "Divide by the sum"),
+        Wrong("PyTorch's own", lambda z, T: torch.softmax(z / T, -1), "write it yourself"),
     ],
     "kl_at": [
         Wrong("T on the student's side only", lambda s, t, T: kl(s, t, one=T)[0], "for the student only"),
@@ -69,7 +69,7 @@ WRONG = {
         Wrong("not divided by T", lambda s, t, T: pull(s, t, T) * T**2 / len(s), "division is missing"),
         Wrong("T on one side", lambda s, t, T: pull(s, t, T, 1.0) * T / len(s), "both sides"),
         Wrong("no T in the opinions", lambda s, t, T: pull(s, t, 1.0) * T / len(s), "at the temperature"),
-        Wrong("autograd", by_autograd, "the helper"),
+        Wrong("autograd", by_autograd, "write it yourself"),
     ],
     "layer_partners": [
         Wrong("no embeddings", lambda t, s: [(t // s * i, i) for i in range(1, s + 1)], "state 0, is matched"),
@@ -77,7 +77,7 @@ WRONG = {
         Wrong("student first", lambda t, s: [(i, t // s * i) for i in range(s + 1)], "stands first"),
         Wrong("the first layers", lambda t, s: [(i, i) for i in range(s + 1)], "spread evenly"),
         Wrong("a pair per teacher's state", lambda t, s: [(i, i * s // t) for i in range(t + 1)], "not of the teacher"),
-        Wrong("the last pair alone", lambda t, s: [(t, s)], "too few"),
+        Wrong("the last pair alone", lambda t, s: [(t, s)], "not the last one alone"),
     ],
     "projected_match": [
         Wrong("no bias", lambda s, t, w, b: squared(s, t, w, 0 * b).mean(), "bias of the projection"),

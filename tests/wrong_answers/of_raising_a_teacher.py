@@ -87,7 +87,7 @@ WRONG = {
     ],
     "ppmi": [
         Wrong("negative numbers stay", lambda c: pmi(c).nan_to_num(0, posinf=0, neginf=0), "become 0"),
-        Wrong("nan and infinity stay", lambda c: pmi(c), "nan or infinite"),
+        Wrong("nan and infinity stay", lambda c: pmi(c), "Both become 0"),
         Wrong("no logarithm", lambda c: pmi(c).exp().nan_to_num(0), "logarithm is missing"),
         Wrong(
             "base 2",
@@ -107,7 +107,7 @@ WRONG = {
         Wrong("softmax over the wrong axis", lambda *g: head(*g, axis=0), "over the keys"),
         Wrong("no sharpness", lambda n, s, step, sharp: head(n, s, step, 1.0), "sharpness is missing"),
         Wrong("no step", lambda n, s, step, sharp: head(n, s, 0, sharp), "looks at itself"),
-        Wrong("one step always", lambda n, s, step, sharp: head(n, s, max(-1, min(step, 1)), sharp), "cases are right"),
+        Wrong("one step always", lambda n, s, step, sharp: head(n, s, max(-1, min(step, 1)), sharp), "by how many"),
     ],
     "grown_layers": [
         Wrong("new ones at the end", lambda p, d: [(i % p, i >= p) for i in range(d)], "at the end"),
@@ -115,6 +115,6 @@ WRONG = {
         Wrong("counted from 1", lambda p, d: [(a + 1, b) for a, b in grown(p, d)], "counted from 0"),
         Wrong("no marks", lambda p, d: [a for a, _ in grown(p, d)], "a list is asked for"),
         Wrong("nothing new", lambda p, d: [(a, False) for a, _ in grown(p, d)], "Nothing is marked"),
-        Wrong("one new layer each", lambda p, d: grown(p, 2 * p), "too many"),
+        Wrong("one new layer each", lambda p, d: grown(p, 2 * p), "need not be twice"),
     ],
 }

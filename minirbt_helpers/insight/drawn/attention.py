@@ -1,4 +1,4 @@
-"""What heads look at, as tables of shades (notebook 06).
+"""What heads look at, as tables of shades, and pairs of heads of two models side by side (notebook 06).
 
 Layers and heads are counted from 1 (layer ``n`` makes hidden state ``n``; state 0 is the embeddings' output).
 """

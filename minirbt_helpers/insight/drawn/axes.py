@@ -1,4 +1,4 @@
-"""The axes of every matplotlib picture: panels in a grid, ticks, notes, legends, and its alt text."""
+"""Plots with axes (bars, curves, dots): panels in a grid, ticks, notes, legends, and the alt text."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Drawings: laid out once, shown as SVG and PNG, drawn by matplotlib; nothing is needed from outside.
+"""Diagrams without axes (boxes, arrows, text): laid out once, shown as SVG and PNG, self-contained.
 
 A drawing is a list of shapes in CSS pixels, from the top left. Colours are names of
 :data:`~minirbt_helpers.insight.drawn.theme.THEMES`, so that one drawing suits light and dark pages. Text in the

@@ -1,4 +1,4 @@
-"""What becomes of a token on its way through the layers (notebooks 04 and 06)."""
+"""A token's way through the layers, and how alike the hidden states of two models are (notebooks 04 and 06)."""
 
 from collections.abc import Mapping, Sequence
 

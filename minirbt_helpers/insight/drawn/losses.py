@@ -14,8 +14,10 @@ from .axes import in_percent, listed, panels, plot
 from .canvas import SMALL, Dot, Drawing, Line, Text, finished, shelf, titled
 from .theme import PALETTE, colour_of, role_of
 
-PLOTTED = {"loss": "total loss", "kd": "KD loss", "mlm": "MLM loss", "top1": "held-out top-1"}
-HELD_OUT = {"kd": "kd_loss", "mlm": "mlm_loss", "top1": "top1"}  # the held-out counterpart of a training loss
+ACCURACIES = {"top1": "held-out top-1", "words_top1": "words of two and more"}
+PLOTTED = {"loss": "total loss", "kd": "KD loss", "mlm": "MLM loss"} | ACCURACIES
+# The held-out counterpart of a training loss.
+HELD_OUT = {"kd": "kd_loss", "mlm": "mlm_loss"} | {name: name for name in ACCURACIES}
 
 
 def draw_temperatures(
@@ -54,8 +56,9 @@ def draw_temperatures(
 def draw_losses(runs: Mapping[str, Rows]) -> Figure:
     """Every loss of one or several distillations, step by step, with the held-out figures as dots (notebook 04).
 
-    The first row holds total, KD and MLM loss and the held-out accuracy; the second the matches, one panel for
-    each kind and layer of the student, whichever of the teacher's layers it is matched with.
+    The first row holds total, KD and MLM loss and the held-out accuracy, in all and for words of two tokens and more;
+    the second the matches, one panel for each kind and layer of the student, whichever of the teacher's layers it is
+    matched with.
 
     Args:
         runs: ``Distilled.metrics`` by name; a name that begins with a key of the palette takes its colour.
@@ -73,7 +76,8 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
             _line(below[matches.index(matched_layer(match))], curve, name)
     for axes, title in zip(above, PLOTTED.values(), strict=True):
         axes.set(title=title, xlabel="step")
-    in_percent(above[-1].yaxis)
+    for axes in above[-len(ACCURACIES) :]:
+        in_percent(axes.yaxis)
     above[0].legend()
     for axes, (kind, layer) in zip(below, matches, strict=True):
         place = "embeddings" if (kind, layer) == ("hidden", 0) else f"layer {layer}"

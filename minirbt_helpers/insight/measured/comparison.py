@@ -1,4 +1,4 @@
-"""Models side by side on this machine: size, arithmetic, time (notebook 07; ``minirbt compare``)."""
+"""Size, arithmetic and time of models in one table (notebook 07; ``minirbt compare``)."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A sentence, and what a model does with it: attention and hidden states, token by token (notebook 06)."""
+"""Runs a model on a sentence and keeps its attention and hidden states, token by token (notebook 06)."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ...errors import CourseError
+from ...hub import vocabulary_size
 from ...models import load_model, load_tokenizer
 from ...text import Segmenter, word_spans
 from ...workspace import resolve
@@ -168,10 +169,11 @@ def check_tokenizers(models: Mapping[str, BertForMaskedLM | str | Path], tokeniz
     for name, model in models.items():
         folder = model if isinstance(model, str | Path) else model.config.name_or_path
         own = _tokenizer_beside(folder)
-        entries = len(own) if own else len(tokenizer) if isinstance(model, str | Path) else model.config.vocab_size
-        if entries != len(tokenizer) or (own and own.get_vocab() != tokenizer.get_vocab()):
+        wanted = vocabulary_size(tokenizer)
+        entries = vocabulary_size(own) if own else wanted if isinstance(model, str | Path) else model.config.vocab_size
+        if entries != wanted or (own and own.get_vocab() != tokenizer.get_vocab()):
             raise CourseError(
-                f"{name} reads with another tokenizer ({entries} entries, this one has {len(tokenizer)})",
+                f"{name} reads with another tokenizer ({entries} entries, this one has {wanted})",
                 where=folder or "",
                 fix="only models of one tokenizer can be laid side by side, token by token",
             )

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...errors import CourseError
+from ...verdict import judge, share_kept
 
 Result = Mapping[str, float]  # what training.held_out returns
 Scores = Mapping[str, Mapping[str, Sequence[float]]]  # task -> model -> score of every seed, from 0 to 1
@@ -31,26 +32,34 @@ def accuracy_difference(results: Mapping[str, Result], first: str, second: str) 
     one, two = results[first], results[second]
     gap = one["top1"] - two["top1"]
     error = math.hypot(*shares_and_errors((one, two))[1])
-    verdict = "more than sampling explains" if abs(gap) > 2 * error else "no more than sampling can explain"
+    told = judge(gap, error).ruling != "not told apart"
+    verdict = "more than sampling explains" if told else "no more than sampling can explain"
     return (
         f"{first} {one['top1']:.1%}, {second} {two['top1']:.1%} on {one['masked']:,} masked tokens: "
         f"{gap * 100:+.1f} points, with a standard error of {error * 100:.1f}; that is {verdict}"
     )
 
 
-def kept_shares(scores: Scores, reference: str) -> dict[str, float]:
+def kept_shares(scores: Scores, reference: str, floors: Mapping[str, float] | None = None) -> dict[str, float]:
     """What share of the reference's scores a model keeps, on average over the tasks that both have.
 
+    Args:
+        scores: by task and model.
+        reference: a model. Tasks on which the verdict does not find it above the floor are left out.
+        floors: by task, what needs no network, from 0 to 1: the share is then that of what lies above.
+
     Raises:
-        CourseError: the reference has no scores.
+        CourseError: the reference has no scores, or is at the floor on every task.
     """
-    theirs = {task: statistics.fmean(models[reference]) for task, models in scores.items() if reference in models}
+    theirs = {task: models[reference] for task, models in scores.items() if reference in models}
     if not theirs:
         raise CourseError(f"no scores of {reference!r}", fix="name a model of the table")
-    names = dict.fromkeys(name for task in theirs for name in scores[task])
-    return {
-        name: statistics.fmean(
-            statistics.fmean(scores[task][name]) / whole for task, whole in theirs.items() if name in scores[task]
-        )
-        for name in names
-    }
+    found: dict[str, list[float]] = {name: [] for task in theirs for name in scores[task]}
+    for task, whole in theirs.items():
+        for name, some in scores[task].items():
+            low = (floors or {}).get(task, 0.0)
+            share = share_kept(statistics.fmean(some), whole, low, above=floors is not None)
+            found[name] += [] if share is None else [share]
+    if not found[reference]:
+        raise CourseError(f"{reference!r} is at the floor on every task", fix="there is nothing to have a share of")
+    return {name: statistics.fmean(shares) for name, shares in found.items() if shares}

@@ -1,4 +1,4 @@
-"""Attention and dropout while a BERT trains on a CPU: the same mathematics at less cost (notebook 04).
+"""Attention and dropout while a BERT trains on a CPU: the same mathematics at less cost (notebooks 04 and 05).
 
 On a CPU torch's fused attention has no dropout; with dropout it falls back to float32 and draws a
 random number for every pair of positions, which takes most of a student's step at length 512. Here
@@ -12,8 +12,10 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, BertForSequenceClassification, PreTrainedModel
 from transformers.masking_utils import eager_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.bert.modeling_bert import BertAttention, eager_attention_forward
 
 NAME = "minirbt_cpu"
 SIXTEEN_BITS = 2**16
@@ -103,13 +105,18 @@ AttentionMaskInterface.register(NAME, eager_mask)
 
 
 @contextmanager
-def fast_on_cpu(*models: PreTrainedModel) -> Iterator[None]:
-    """Let models on a CPU use this attention, in place of torch's fused one, and this dropout, until the block ends."""
+def fast_on_cpu(*models: PreTrainedModel, attention: bool = True) -> Iterator[None]:
+    """Let models on a CPU use this attention, in place of torch's fused one, and this dropout, until the block ends.
+
+    Args:
+        models: those that are elsewhere stay as they are.
+        attention: False: the dropout alone; in float32 torch's attention is the faster one where it drops nothing.
+    """
     with ExitStack() as undo:
         for model in models:
             if model.device.type != "cpu":
                 continue
-            if model.config._attn_implementation == "sdpa":
+            if attention and model.config._attn_implementation == "sdpa":
                 model.set_attn_implementation(NAME)
                 undo.callback(model.set_attn_implementation, "sdpa")
             for module in model.modules():
@@ -117,3 +124,33 @@ def fast_on_cpu(*models: PreTrainedModel) -> Iterator[None]:
                     module.forward = partial(dropout, module)
                     undo.callback(delattr, module, "forward")
         yield
+
+
+@contextmanager
+def first_token_alone(*models: PreTrainedModel) -> Iterator[None]:
+    """Let the last layers of classifiers compute what the classifier reads: [CLS], until the block ends.
+
+    All tokens are keys and values there; only the first one asks, and goes through the rest of the layer. Saved is
+    most of one layer: a sixth of a six-layer model. Models that are no classifiers stay as they are.
+    """
+    with ExitStack() as undo:
+        for model in models:
+            if isinstance(model, BertForSequenceClassification):
+                last = model.bert.encoder.layer[-1].attention
+                last.forward = partial(_of_first, last)
+                undo.callback(delattr, last, "forward")
+        yield
+
+
+def _of_first(part: BertAttention, states: Tensor, attention_mask: Tensor | None = None, **_: object) -> tuple:
+    """``BertAttention.forward`` for the first token: [batch, length, width] in, [batch, 1, width] out."""
+    own, first = part.self, states[:, :1]
+    heads = [
+        linear(given).unflatten(-1, (-1, own.attention_head_size)).transpose(1, 2)  # [batch, heads, tokens, width]
+        for linear, given in ((own.query, first), (own.key, states), (own.value, states))
+    ]
+    mask = attention_mask if attention_mask is None else attention_mask[:, :, :1]
+    compute = ALL_ATTENTION_FUNCTIONS.get_interface(own.config._attn_implementation, eager_attention_forward)
+    dropped = own.dropout.p if own.training else 0.0
+    output, _ = compute(own, *heads, mask, dropout=dropped, scaling=own.scaling)
+    return part.output(output.flatten(2), first), None

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Packages: datatrove==0.10.1
+# Guess: datatrove reads JSON lines, its own format of exchange, as it is installed.
+# What happens: its reader of JSON lines asks for orjson, which the plain package does not bring: the first document
+#   ends in an ImportError. CSV is read.
+# What to do: pip install 'datatrove[io]'.
+# Expected output:
+#   csv: 1 document
+#   jsonl: ImportError
+. "$(dirname "$0")/room.sh" datatrove==0.10.1
+run <<'PY'
+import json
+from pathlib import Path
+
+from datatrove.pipeline.readers import JsonlReader
+from datatrove.pipeline.readers.csv import CsvReader
+
+Path("csv").mkdir(), Path("jsonl").mkdir()
+Path("csv/a.csv").write_text("id,text\n1,rain\n", encoding="utf-8")
+Path("jsonl/a.jsonl").write_text(json.dumps({"id": "1", "text": "rain"}) + "\n", encoding="utf-8")
+read = len(list(CsvReader("csv", glob_pattern="*.csv").run()))
+print("csv:", read, "document")
+try:
+    list(JsonlReader("jsonl").run())
+    raised = "read"
+except ImportError as problem:
+    raised = type(problem).__name__
+print("jsonl:", raised)
+assert read == 1 and raised == "ImportError"
+PY

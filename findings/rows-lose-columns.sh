@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Packages: datasets==5.2.0
+# Guess: Dataset.from_list makes the union of all keys, and None where a row lacks one, as pandas does.
+# What happens: only the keys of the first row count. What other rows have besides is dropped without a word, such as
+#   the label of a table whose first row has none.
+# What to do: Give every row every key, or name the features.
+# Expected output:
+#   [{'text': '雨'}, {'text': '雪'}]
+. "$(dirname "$0")/room.sh" datasets==5.2.0
+run <<'PY'
+from datasets import Dataset
+
+rows = Dataset.from_list([{"text": "雨"}, {"text": "雪", "label": 1}]).to_list()
+print(rows)
+assert rows == [{"text": "雨"}, {"text": "雪"}]
+PY

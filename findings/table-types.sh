@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Packages: datasets==5.2.0
+# Guess: a column of a CSV file with a text in it is text, as it stands there.
+# What happens: NA and null become nothing, and with them gone 007 becomes 7.0: the column is numbers.
+# What to do: keep_default_na=False, na_filter=False and features that say string.
+# Expected output:
+#   in the file: ['NA', '007', 'null']
+#   read:        [None, 7.0, None]
+. "$(dirname "$0")/room.sh" datasets==5.2.0
+run <<'PY'
+from datasets import disable_progress_bars, load_dataset
+
+disable_progress_bars()
+texts = ["NA", "007", "null"]
+with open("rows.csv", "w", encoding="utf-8") as file:
+    file.write("\n".join(["text,label", *(f"{text},1" for text in texts)]))
+read = load_dataset("csv", data_files="rows.csv", split="train", cache_dir="cache")["text"][:]
+print("in the file:", texts)
+print("read:       ", read)
+assert read == [None, 7.0, None]
+PY
