@@ -71,8 +71,8 @@ def gloss_in_place(token: str, before: str = "", after: str = "") -> tuple[str, 
     """
     table = glosses()
     spare = max(map(len, table), default=0) - len(token)  # characters that the longest entry has beside the token
-    for size in range(spare, -1, -1):
-        for left in range(min(size, len(before)), -1, -1):
+    for size in range(min(spare, len(before) + len(after)), -1, -1):
+        for left in range(min(size, len(before)), max(size - len(after), 0) - 1, -1):
             word = before[len(before) - left :] + token + after[: size - left]
             if word in table:
                 return word, table[word]
