@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packages: torch==2.13.0 textbrewer==0.2.1.post1 tensorboard numpy==2.4.6
+# Packages: torch==2.13.0 textbrewer==0.2.1.post1 tensorboard==2.21.0 numpy==2.4.6
 # Guess: TextBrewer's attention_ce is the cross-entropy of the attention maps that the models give out.
 # What happens: it takes the softmax of these probabilities as if they were logits. Over 128 tokens an unrelated map
 #   costs hardly more than a perfect copy, and the gradient is a twentieth of attention_mse_sum's or less.
@@ -7,8 +7,13 @@
 # Expected output:
 #   an unrelated map costs 0.1% more than a copy; cross-entropy of the maps: more than 100%
 #   gradient, attention_mse_sum to attention_ce: more than 20 to 1
-. "$(dirname "$0")/room.sh" torch==2.13.0 textbrewer==0.2.1.post1 tensorboard numpy==2.4.6
-run <<'PY'
+set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+cd "$room"
+python3 -m venv venv
+venv/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 textbrewer==0.2.1.post1 tensorboard==2.21.0 numpy==2.4.6
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
 import torch
 from textbrewer.losses import att_ce_loss, att_mse_sum_loss
 

@@ -7,8 +7,13 @@
 # Expected output:
 #   csv: 1 document
 #   jsonl: ImportError
-. "$(dirname "$0")/room.sh" datatrove==0.10.1
-run <<'PY'
+set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+cd "$room"
+python3 -m venv venv
+venv/bin/pip install --quiet --disable-pip-version-check datatrove==0.10.1
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
 import json
 from pathlib import Path
 

@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Packages: torch==2.13.0 textbrewer==0.2.1.post1 tensorboard numpy==2.4.6
+# Packages: torch==2.13.0 textbrewer==0.2.1.post1 tensorboard==2.21.0 numpy==2.4.6
 # Guess: every match of TextBrewer has its own entry in the losses that a step returns, and weighted they add up to
 #   the total.
 # What happens: the name is made of feature, loss and layers. Two matches that share these, with projections of their
 #   own, are both in the total, and one of them is missing from the losses.
 # Expected output:
 #   2 matches, 1 entry; the total is the sum of the entries: False
-. "$(dirname "$0")/room.sh" torch==2.13.0 textbrewer==0.2.1.post1 tensorboard numpy==2.4.6
-run <<'PY'
+set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+cd "$room"
+python3 -m venv venv
+venv/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 textbrewer==0.2.1.post1 tensorboard==2.21.0 numpy==2.4.6
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
 import torch
 from textbrewer import DistillationConfig, GeneralDistiller, TrainingConfig
 

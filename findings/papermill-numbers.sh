@@ -9,8 +9,13 @@
 #   p nan: float nan
 #   p 1_000: int 1000
 #   r, then p: str '1'
-. "$(dirname "$0")/room.sh" papermill==2.7.0 ipykernel==7.4.0
-run <<'PY'
+set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+cd "$room"
+python3 -m venv venv
+venv/bin/pip install --quiet --disable-pip-version-check papermill==2.7.0 ipykernel==7.4.0
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
 import json
 import subprocess
 import sys

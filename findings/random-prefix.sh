@@ -8,8 +8,13 @@
 # Expected output:
 #   rand:  10 of 10 the same
 #   randn: 0 of 10 the same, 16 of 17 and of 20: False
-. "$(dirname "$0")/room.sh" torch==2.13.0 numpy==2.4.6
-run <<'PY'
+set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+room=$(mktemp -d)
+trap 'rm -rf "$room"' EXIT
+cd "$room"
+python3 -m venv venv
+venv/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 numpy==2.4.6
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
 import torch
 
 

@@ -96,9 +96,6 @@ def open_dataset(name: str, config: str | None, split: str, revision: str | None
     Every field of a CSV or TSV file is text, as it stands there: by itself the library makes nothing of "NA" and
     "null", and 7 of "007".
 
-    Of CSV and TSV files every field is text, as it stands there: the library by itself makes nothing of "NA" and
-    "null", and 7 of "007".
-
     Args:
         name: ``owner/name``, or a folder.
         config: the part of it, where it has several.
