@@ -34,7 +34,6 @@ def finetune(
     known_marks: KnownMarks = False,
 ) -> None:
     """Fine-tune a model on a task and print its scores on the dev rows."""
-    from ..marks import SETTING, write_known_marks
     from ..tasks import Finetuned, Layout, own_task
     from ..tasks import finetune as run
     from ..tasks.finetuned import check_output
@@ -48,9 +47,7 @@ def finetune(
     if train and dev:
         task = own_task(task, train, dev, Layout(text_column, pair_column, label_column) if text_column else None)
     teacher = Finetuned.load(taught_by) if taught_by else None
-    start, tokenizer = _start(recipe, model)
-    if known_marks and SETTING not in tokenizer.init_kwargs:
-        write_known_marks(tokenizer)
+    start, tokenizer = _start(recipe, model, known_marks)
     result = run(recipe, task, start, tokenizer, teacher=teacher)
     print(json.dumps(result.result(), ensure_ascii=False), flush=True)  # even if it cannot be saved
     if output:
@@ -190,15 +187,15 @@ def sweep(
     print(output.with_suffix(".md").read_text(encoding="utf-8"))
 
 
-def _start(recipe: Recipe, model: str) -> tuple:
+def _start(recipe: Recipe, model: str, known_marks: bool = False) -> tuple:
     """Model and tokenizer of a folder, a hub id, or ``random:<architecture>``."""
     from ..hub import vocabulary_size
     from ..models import find_architecture, load_model, load_tokenizer
 
     kind, _, architecture = model.partition(":")
     if kind != "random":
-        return load_model(model), load_tokenizer(model)
-    tokenizer = load_tokenizer(recipe.teacher)
+        return load_model(model), load_tokenizer(model, known_marks)
+    tokenizer = load_tokenizer(recipe.teacher, known_marks)
     size = vocabulary_size(tokenizer)
     return find_architecture(architecture).random_model(recipe.scale, size, recipe.seed), tokenizer
 

@@ -73,9 +73,10 @@ def finetune(
     set_seed(seed)
     headed = with_head(model, task, recipe.task_attention_dropout)
     lesson = Lesson(prepared)
-    read = Dataset.from_dict({"input_ids": [row["input_ids"] for row in prepared.train_rows]})
-    if progress and (told := tell_unknown(read, tokenizer)):
-        print(f"{task.name}: {told}")
+    if progress:
+        read = Dataset.from_dict({"input_ids": [row["input_ids"] for row in prepared.train_rows]})
+        if told := tell_unknown(read, tokenizer):
+            print(f"{task.name}: {told}")
     classifiers = (headed, teacher.model) if teacher else (headed,)
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
