@@ -89,7 +89,8 @@ def make(step: Step, folder: Path, output: Path) -> dict[str, dict[str, Found]]:
     if step.rows != USED:
         output = output.with_name(f"{output.stem}-{step.rows}{output.suffix}")
     sweep(recipe, models, output, tasks=step.tasks, rates=rates, epochs=step.epochs, **step.settings)
-    planned = [(name, task) for one in STEPS.values() if one.rows == step.rows for name in one.models for task in TASKS]
+    alike = [one for one in STEPS.values() if one.rows == step.rows]
+    planned = [(name, task) for one in alike for name in one.models for task in one.tasks]
     write_report(output.with_suffix(".md"), read_results(output), "teacher", planned=dict.fromkeys(planned))
     return found
 
