@@ -25,7 +25,7 @@ from minirbt_helpers.models import load_model, load_tokenizer, take_layers
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.tasks import as_markdown
 from minirbt_helpers.text.masking import IGNORED
-from minirbt_helpers.training import CLASSES, held_out, held_out_questions
+from minirbt_helpers.training import CLASSES, classed_questions, held_out
 from minirbt_helpers.workspace import versions, write_json
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
@@ -116,8 +116,8 @@ def best(pairs: np.ndarray) -> np.ndarray:
 def asked_of(guess: Callable, lesson: Lesson, unit: str) -> dict:
     """Top 1 and top 5 of a way to guess, in all and by class, over all held-out blocks."""
     hits = np.zeros((len(CLASSES), 3))  # top1, top5, masked
-    for batch in held_out_questions(lesson.heldout, lesson.tokenizer, unit=unit, limit=None):
-        ids, labels, kinds = (batch[name].numpy() for name in ("input_ids", "labels", "kinds"))
+    for batch, classes in classed_questions(lesson.heldout, lesson.tokenizer, unit=unit, limit=None):
+        ids, labels, kinds = batch["input_ids"].numpy(), batch["labels"].numpy(), classes.numpy()
         for row, place in zip(*np.nonzero(labels != IGNORED), strict=True):
             guesses, right = guess(ids, row, place), labels[row, place]
             hits[kinds[row, place]] += (guesses[0] == right, right in guesses, 1)

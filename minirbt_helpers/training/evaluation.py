@@ -99,13 +99,30 @@ def held_out_questions(
         seed: of the choice of masked tokens; one seed means the same questions for every model.
 
     Yields:
-        What :class:`WholeWordCollator` makes with a fair budget: ``input_ids``, ``labels`` (-100 where nothing is
-        asked) and their like, [batch, length]; and ``kinds`` of the same shape, for every token the place of its
-        class in :data:`CLASSES`: a mark, one of the twenty commonest ideographs of these blocks, another
-        word of one token, a word of two tokens or more.
+        What :class:`WholeWordCollator` makes with a fair budget, for :class:`MaskedPositions` to take as it is:
+        ``input_ids``, ``labels`` (-100 where nothing is asked) and ``attention_mask``, [batch, length] each.
 
     Raises:
         CourseError: no blocks.
+    """
+    asked = {"unit": unit, "limit": limit, "batch_size": batch_size, "seed": seed}
+    return (batch for batch, _ in classed_questions(blocks, tokenizer, **asked))
+
+
+def classed_questions(
+    blocks: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    unit: str = "word",
+    limit: int | None = HELD_OUT_BLOCKS,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    """The batches of :func:`held_out_questions`, arguments and errors as there, each with the classes of its tokens.
+
+    Yields:
+        A batch and, [batch, length], for every token the place of its class in :data:`CLASSES`: a mark, one of the
+        twenty commonest ideographs of these blocks, another word of one token, a word of two tokens or more.
     """
     collator = WholeWordCollator(tokenizer, unit, seed=seed, budget="fair")
     rows = blocks.with_format("numpy")[: min(limit or len(blocks), len(blocks))]
@@ -116,7 +133,7 @@ def held_out_questions(
         columns = {name: column[start : start + batch_size] for name, column in rows.items()}
         batch = collator(columns)
         hidden = batch["input_ids"].masked_fill(batch["labels"] != IGNORED, collator.mask_id)
-        yield batch | {"input_ids": hidden, "kinds": kinds_of_tokens(columns, kind_of, hidden.shape)}
+        yield batch | {"input_ids": hidden}, kinds_of_tokens(columns, kind_of, hidden.shape)
 
 
 def kinds_of_entries(tokens: NDArray, tokenizer: PreTrainedTokenizerBase) -> NDArray[np.int64]:
@@ -186,8 +203,8 @@ def held_out(
     model.eval()
     sums = torch.zeros(len(CLASSES), 5, dtype=torch.float64)  # top1, top5, mlm, kd, masked
     asked = {"unit": unit, "limit": limit, "batch_size": batch_size, "seed": seed}
-    for batch in held_out_questions(blocks, tokenizer, **asked):
-        kinds = batch.pop("kinds")[batch["labels"] != IGNORED]  # [masked]
+    for batch, kinds in classed_questions(blocks, tokenizer, **asked):
+        kinds = kinds[batch["labels"] != IGNORED]  # [masked]
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         sums.index_add_(0, kinds, _scores(model, batch, teacher, temperature))
     model.train(training)
@@ -229,7 +246,7 @@ def kd_landmarks(
     device, asked, entropy = next(teacher.parameters()).device, 0, 0.0
     logits_sum = soft_sum = torch.zeros(teacher.config.vocab_size, dtype=torch.float64)
     for batch in held_out_questions(blocks, tokenizer, unit=unit, limit=limit, batch_size=batch_size, seed=seed):
-        answers = MaskedPositions(teacher)(batch["input_ids"].to(device), batch["labels"].to(device))
+        answers = MaskedPositions(teacher)(**{name: tensor.to(device) for name, tensor in batch.items()})
         logits = answers["logits"].double().cpu()  # [masked, vocabulary]
         log_soft = (logits / temperature).log_softmax(-1)
         entropy -= float((log_soft.exp() * log_soft).sum())
