@@ -162,12 +162,12 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
     return _write_index(folder, scale, rows)
 
 
-def _execute(notebook: Path, output: Path, parameters: dict) -> None:
+def _execute(notebook: Path, output: Path, parameters: dict, cwd: Path | None = None) -> None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
     os.environ["MINIRBT_HEADLESS"] = "1"
-    paths = {"input_path": str(notebook), "output_path": str(output), "cwd": str(notebook.parent)}
+    paths = {"input_path": str(notebook), "output_path": str(output), "cwd": str(cwd or notebook.parent)}
     try:
         papermill.execute_notebook(**paths, parameters=parameters, progress_bar=False, kernel_name="python3")
     except PapermillExecutionError as problem:
@@ -178,19 +178,25 @@ def _execute(notebook: Path, output: Path, parameters: dict) -> None:
         ) from problem
 
 
-def refresh() -> None:
+def refresh(only: str = "") -> None:
     """Run the notebooks at sample scale and keep them with their outputs, for the maintainers.
 
-    What differs from run to run without meaning anything (times, papermill's and widgets' metadata)
-    is taken out. A notebook that fails is left as it was.
+    The cells of exercises and questions are made anew from their entries before. What differs from run to run without
+    meaning anything (times, papermill's and widgets' metadata) is taken out. A notebook that fails is left as it was.
+
+    Args:
+        only: refresh the notebooks whose names begin so.
     """
     import nbformat
     from tqdm.auto import tqdm
 
+    from .exercises.cells import renew_cells
+
     with tempfile.TemporaryDirectory() as scratch:
-        for notebook in tqdm(notebooks(), unit="notebook"):
+        for notebook in tqdm([path for path in notebooks() if path.name.startswith(only)], unit="notebook"):
             output = Path(scratch) / notebook.name
-            _execute(notebook, output, {})
+            nbformat.write(renew_cells(nbformat.read(notebook, as_version=4)), output)
+            _execute(output, output, {}, cwd=notebook.parent)
             content = nbformat.read(output, as_version=4)
             for part in [content, *content.cells]:
                 for key in ("papermill", "widgets", "execution"):

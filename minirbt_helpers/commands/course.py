@@ -21,11 +21,11 @@ def course(
 
 
 @app.command(hidden=True)
-def refresh() -> None:
+def refresh(only: Annotated[str, typer.Option(help="the notebooks whose name begins so, such as 04")] = "") -> None:
     """Run the notebooks and keep their outputs (for the maintainers)."""
     from ..course import refresh as run
 
-    run()
+    run(only)
 
 
 @app.command()
