@@ -42,6 +42,7 @@ def report_of(plan: gpu.Plan, part: str) -> dict:
 # --- it runs --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_dry_run_finds_the_speed_of_both_ways_and_where_a_step_spends_its_time(plan):
     best: dict[str, int] = {}
     plan.attempt("student", "engine fp32", find=lambda: gpu.engine(plan, "student", 1e12, best))
@@ -62,6 +63,7 @@ def test_a_real_run_is_planned_from_the_speed_that_was_measured(plan):
     assert gpu.batch_that_ends(plan, 200) == 8
 
 
+@pytest.mark.slow
 def test_what_fails_or_has_no_time_is_said_and_the_rest_goes_on(plan):
     assert not plan.attempt("one", find=lambda: 1 / 0)
     assert plan.attempt("two", find=lambda: {"rate": 2})
@@ -72,6 +74,7 @@ def test_what_fails_or_has_no_time_is_said_and_the_rest_goes_on(plan):
     assert found["three"]["left_out"].endswith("of 10 seconds left")
 
 
+@pytest.mark.slow
 def test_a_search_ends_where_the_memory_ends(plan):
     class Small:
         def seconds(self, micro_batch, parts=1, count=1):
@@ -84,6 +87,7 @@ def test_a_search_ends_where_the_memory_ends(plan):
     assert gpu.speed(Small(), plan, "student", 256, 1.0, 1e15)["micro_batch"] == 64
 
 
+@pytest.mark.slow
 def test_it_starts_without_what_others_need():
     """torch and transformers are enough: libraries that are missing are not imported."""
     absent = ("datasets", "pyarrow", "ltp", "ltp_core", "matplotlib", "IPython", "ipywidgets")
@@ -101,6 +105,7 @@ print([name for name in asked if not hasattr(room, name)])"""
 # --- what a GPU would show ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_teacher_and_student_compile_into_one_graph_each():
     """As on a GPU, with torch's fused attention; a graph break would be an error."""
     recipe, sizes = load_recipe("full", precision="bf16"), full_size.SIZES["tiny"]
