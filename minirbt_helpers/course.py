@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .errors import CourseError
-from .recipe import Recipe, load_recipe, recipe_from_notebook
+from .recipe import Recipe, load_recipe, parameters_table, recipe_from_notebook
 from .workspace import atomic_file, clear_disk_errors, project_root, versions
 
 INDEX = """<!doctype html><meta charset="utf-8"><title>MiniRBT course, {scale} scale</title>
@@ -181,7 +181,8 @@ def _execute(notebook: Path, output: Path, parameters: dict, cwd: Path | None = 
 def refresh(only: str = "") -> None:
     """Run the notebooks at sample scale and keep them with their outputs, for the maintainers.
 
-    The cells of exercises and questions are made anew from their entries before. What differs from run to run without
+    The cells of exercises and questions are made anew from their entries before, the table of parameters in docs/ from
+    the recipe. What differs from run to run without
     meaning anything (times, papermill's and widgets' metadata) is taken out. A notebook that fails is left as it was.
 
     Args:
@@ -202,6 +203,13 @@ def refresh(only: str = "") -> None:
                 for key in ("papermill", "widgets", "execution"):
                     part.metadata.pop(key, None)
             nbformat.write(content, notebook)
+    _renew_parameters(project_root() / "docs" / "parameters.md")
+
+
+def _renew_parameters(page: Path) -> None:
+    """Put the table of parameters as the recipe has it in the place of the one that stands there, at the page's end."""
+    prose, _, _ = page.read_text(encoding="utf-8").partition("| parameter |")
+    page.write_text(f"{prose}{parameters_table()}\n", encoding="utf-8")
 
 
 def _write_html(notebook: Path) -> None:

@@ -17,12 +17,18 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # a busy machine breaks no law
+QUICK = "MINIRBT_QUICK" in os.environ  # make check
 LONGEST = ("test_full_size.py", "test_course.py", "test_engine.py")  # first, so that none of them is left for the end
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def examples(most: int) -> settings:
+    """Try a law on so many examples; on a tenth of them in ``make check``."""
+    return settings(max_examples=most // 10 if QUICK else most)
 
 
 def minirbt(*arguments: object) -> CompletedProcess:
