@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import nbformat
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -60,6 +62,19 @@ def few_rows(tmp_path_factory) -> Path:
         else:
             copy.write_text("".join(text.splitlines(keepends=True)[:17]), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def small_course(tmp_path, monkeypatch) -> Path:
+    """A folder that stands for the project's where a site is built: its pages, notebooks of a title alone."""
+    root = tmp_path / "course"
+    shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("[1-6]_*.md"))
+    (root / "notebooks").mkdir()
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        title = nbformat.v4.new_markdown_cell(f"# {file.stem}")
+        nbformat.write(nbformat.v4.new_notebook(cells=[title]), root / "notebooks" / file.name)
+    monkeypatch.setattr("minirbt_helpers.site.project_root", lambda: root)
+    return root
 
 
 @pytest.fixture(scope="session")
