@@ -251,7 +251,7 @@ shelf.question(
     "narrow_layer",
     "A layer becomes a third as wide, and its FFN as well. How much is left of its matrices, in per cent?",
     100 / 9,
-    "A matrix has width times width numbers, and a third of a third is a ninth: 11.1%.",
+    "A matrix has width times width numbers, and a third of a third is a ninth, 11.1%.",
     tolerance=0.02,
 )
 shelf.question(
@@ -266,7 +266,7 @@ shelf.question(
 )
 shelf.question(
     "two_gaps",
-    "A model fills 房间很[MASK][MASK]。 (“the room is very …”). Can its two best characters make no word?",
+    "A model fills 我们去[MASK][MASK]。 (wǒmen qù …, “we go to …”). Can its two best characters fail to make a word?",
     "Yes: it fills both gaps at once, and neither knows what the other became",
     "Each gap has its own probabilities, and nothing chooses the two together.",
     wrong={

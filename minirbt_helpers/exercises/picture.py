@@ -43,12 +43,20 @@ class Progress:
         width = dots + max(len(shelf.questions) for shelf in SHELVES) * (SQUARE + GAP)
         solved, exercises, *_ = map(sum, zip(*map(self.counts, SHELVES), strict=True))
         title = f"{solved} of {exercises} exercises done. " + "; ".join(self.lines())
-        picture = Drawing(max(width, dots + 80), ROW * (len(SHELVES) + 1), title)
+        picture = Drawing(max(width, dots + 120), ROW * (len(SHELVES) + 2), title)
         picture.add(Text(left, ROW / 2, "exercises", SIZE - 2, "faint", "start"))
         picture.add(Text(dots, ROW / 2, "questions", SIZE - 2, "faint", "start"))
         for number, shelf in enumerate(SHELVES, 1):
             self._add_row(picture, shelf, number * ROW, left, dots)
+        self._add_key(picture, (len(SHELVES) + 1.5) * ROW, left, dots)
         return picture
+
+    def _add_key(self, picture: Drawing, middle: float, left: float, dots: float) -> None:
+        picture.add(Box(left, middle - SQUARE / 2, SQUARE, SQUARE, "one-stage", "one-stage", radius=3))
+        picture.add(Text(left + SQUARE + GAP, middle, "done", SIZE - 2, "faint", "start"))
+        for place, (colour, said) in enumerate({"one-stage": "right", "assistant": "answered"}.items()):
+            picture.add(Dot(dots + SQUARE / 2 + place * 48, middle, SQUARE / 2.6, colour))
+            picture.add(Text(dots + SQUARE + 3 + place * 48, middle, said, SIZE - 2, "faint", "start"))
 
     def _add_row(self, picture: Drawing, shelf: Shelf, top: float, left: float, dots: float) -> None:
         middle = top + ROW / 2

@@ -72,7 +72,7 @@ def static_html(question: Question) -> str:
     """A question for a page without a program: a click on a choice unfolds the reply to it."""
     text = f'<p style="margin:.2em 0 .4em"><b>Quick question.</b> {escape(question.text)}</p>'
     if not question.choices:
-        answer = f"{_number(question.answer)}. {question.reason}"
+        answer = f"{_number(question)}. {question.reason}"
         return f'<div style="margin:.5em 0">{text}{_fold("The answer", answer)}</div>'
     folds = []
     for letter, (choice, own) in zip(ascii_lowercase, question.choices.items(), strict=False):
@@ -87,8 +87,11 @@ def _fold(title: str, content: str) -> str:
     return f'<details style="margin:.1em 0"><summary style="cursor:pointer">{escape(title)}</summary>{body}</details>'
 
 
-def _number(value: str | float) -> str:
-    return f"{value:,.10g}"
+def _number(question: Question) -> str:
+    """The right number: whole where it is whole or large, else with three digits; with % where per cent are asked."""
+    value = float(question.answer)
+    digits = f"{value:,.0f}" if value.is_integer() or abs(value) >= 100 else f"{value:.3g}"
+    return digits + ("%" if "in per cent" in question.text else "")
 
 
 def _control(question: Question):

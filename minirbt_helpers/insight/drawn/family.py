@@ -120,15 +120,19 @@ def draw_two_stages(scale: Scale = "full") -> Figure:
         for layer in range(shape.layers):
             corner = (2.4 * place - width / 2, layer + 0.08)
             axes.add_patch(Rectangle(corner, width, 0.84, color=PALETTE[role], alpha=0.75, linewidth=0))
-        axes.text(2.4 * place, -0.5, f"{role}\n{name}", ha="center", va="top", color=PALETTE[role])
+        source = name if scale == "full" else f"sample of {name}"
+        caption = f"{role}\n{source}\n{shape.layers} × {shape.hidden}"
+        axes.text(2.4 * place, -0.5, caption, ha="center", va="top", color=PALETTE[role])
         if place:
             _matches(axes, place, shapes, layer_pairs(shapes[place - 1].layers, shape.layers))
     for place, words in enumerate(stages):
-        height = shapes[place].layers + 0.9
+        start, end = shapes[place].layers + 0.2, shapes[place + 1].layers + 0.3
         arrow = {"arrowstyle": "-|>", "color": PALETTE["other"], "linewidth": 1.6}
-        axes.annotate("", (2.4 * place + 1.8, height), (2.4 * place + 0.6, height), arrowprops=arrow)
-        axes.text(2.4 * place + 1.2, height + 0.4, f"teaches\n{words}", ha="center", va="bottom")
-    axes.set(xlim=(-0.8, 5.4), ylim=(-2.6, 15.6))
+        arrow["connectionstyle"] = f"arc,angleA=90,angleB=90,armA={22 if place == 0 else 26},armB=26,rad=14"
+        axes.annotate("", (2.4 * (place + 1), end), (2.4 * place + 0.15, start), arrowprops=arrow)
+        axes.text(2.4 * place + 1.3, start + 1.9, f"teaches\n{words}", ha="center", va="bottom")
+        axes.text(2.4 * place + 1.3, -0.15, "embeddings", ha="center", va="top", fontsize=8, color=PALETTE["other"])
+    axes.set(xlim=(-0.8, 5.4), ylim=(-3.6, 15.6))
     axes.axis("off")
     return figure
 

@@ -69,20 +69,21 @@ def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Seq
     """Many sentences with one gap each as one table: a row per sentence, a column per model (notebook 00).
 
     Args:
-        questions: ``text`` with one ``[MASK]``, its ``answer``, and ``pinyin``, ``english`` and ``kind``.
+        questions: ``text`` with one ``[MASK]``, its ``answer``, ``pinyin`` and ``english``; ``kind`` is shown if given.
         answers: per model's name, what :func:`mask_guesses` returns for every question; the right token is
-            set off, and the last row counts how often it came first, and came at all. Beside a guess stand the
+            ticked, and the last row counts how often it came first, and came at all. Beside a guess stand the
             pinyin and the English of the word that it makes with its neighbours, where the table of glosses has it.
     """
     cell = "text-align:left;vertical-align:top;padding:.3em .8em"
     head = f'<th style="{cell}">sentence</th>'
     body = [
         f'<td style="{cell}"><span style="font-size:1.15em">{_gap(question["text"])}</span><br>'
-        f'<i>{escape(question["pinyin"])}</i><br><span style="opacity:.75">{escape(question["english"])} '
-        f"({escape(question['kind'])})</span></td>"
+        f'<i>{escape(question["pinyin"])}</i><br><span style="opacity:.75">{escape(question["english"])}'
+        f"{escape(_kind(question))}</span></td>"
         for question in questions
     ]
-    sums = f'<td style="{cell}"><b>right: first, among all</b></td>'
+    single = all(len(candidates) == 1 for filled in answers.values() for (candidates,) in filled)
+    sums = f'<td style="{cell}"><b>right: first{"" if single else ", among all"}</b></td>'
     for name, filled in answers.items():
         colour = colour_of(name)
         head += f'<th style="{cell};color:{colour}">{escape(name)}</th>'
@@ -92,13 +93,17 @@ def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Seq
             shown = "<br>".join(f"{_said(token, token == answer, colour)} {_meaning(token, *parts)}" for token in said)
             body[number] += f'<td style="{cell};white-space:nowrap">{shown}</td>'
         first, found = right_guesses([question["answer"] for question in questions], filled)
-        sums += f'<td style="{cell}"><b>{first}, {found} of {len(questions)}</b></td>'
+        sums += f'<td style="{cell}"><b>{first if single else f"{first}, {found}"} of {len(questions)}</b></td>'
     return HTML(table(head, [*body, sums]))
+
+
+def _kind(question: Mapping[str, str]) -> str:
+    return f" ({question['kind']})" if "kind" in question else ""
 
 
 def _said(token: str, right: bool, colour: str) -> str:
     style = f"background:{tint(colour)};border-radius:4px;padding:0 .3em;font-weight:bold" if right else "opacity:.8"
-    return f'<span style="{style}">{escape(token)}</span>'
+    return f'<span style="{style}">{escape(token)}{" ✓" if right else ""}</span>'
 
 
 def _gap(text: str) -> str:
