@@ -9,7 +9,7 @@ shelf = Shelf("02_ltp_references", "LTP references")
     title="Where each word stands",
     difficulty=1,
     minutes=8,
-    use="every note on a text that must survive another tokenizer",
+    use="labels kept by character, which fit any tokenizer",
     cases=lambda: [
         ("很好", ["很", "好"]),
         ("天天好", ["天", "天", "好"]),

@@ -47,8 +47,13 @@ class Word:
 
     @property
     def alone(self) -> bool:
-        """One cell that nothing goes on from: a faint line is enough."""
+        """One cell that nothing goes on from: a line is enough, a faint one where nothing sets it off."""
         return len(self.cells) == 1 and self.left and self.right
+
+    @property
+    def faint(self) -> bool:
+        """A word of one cell that is like all others."""
+        return self.alone and self.role == "teacher"
 
 
 def draw_words(rows: Mapping[str, Sequence[str]], compare: bool = False) -> TextPicture:
@@ -118,7 +123,7 @@ def _rows(rows: Mapping[str, Sequence[Word]], alt: str) -> TextPicture:
 
 
 def _bracket(word: Word) -> str:
-    line = f"1.5px solid {FAINT}" if word.alone else f"2px solid {PALETTE[word.role]}"
+    line = f"1.5px solid {FAINT}" if word.faint else f"2px solid {PALETTE[word.role]}"
     sides = "" if word.alone else f"border-left:{line};" * word.left + f"border-right:{line};" * word.right
     margin = f"margin:0 {'.2em' if word.right else '0'} .1em {'.2em' if word.left else '0'}"
     roof = f'<span style="display:block;height:.35em;border-top:{line};{sides}{margin}"></span>'
@@ -131,8 +136,8 @@ def _bracket(word: Word) -> str:
 
 def _flagged(name: str, flag: bool) -> str:
     small = "font-size:.6em;opacity:.6" if name.startswith("[") and len(name) > 1 else ""
-    mark = f"color:{PALETTE['accent']};font-weight:700" if flag else "opacity:.45"
-    return f'<span style="{small}">{escape(name)}</span><br><span style="font-size:.7em;{mark}">{int(flag)}</span>'
+    mark = f"color:{PALETTE['accent']};font-weight:700" if flag else "opacity:.7"
+    return f'<span style="{small}">{escape(name)}</span><br><span style="font-size:.85em;{mark}">{int(flag)}</span>'
 
 
 def _rows_drawing(rows: Mapping[str, Sequence[Word]], alt: str) -> Drawing:
@@ -154,7 +159,7 @@ def _word_shapes(word: Word, x: float, y: float) -> list[Shape]:
     end = x + len(word.cells) * WIDE
     shapes: list[Shape] = [Box(x + 1, y - 2, end - x - 2, 34, radius=3, tip="".join(word.cells))]
     if word.alone:
-        shapes.append(Line([(x + 5, y + 2), (end - 5, y + 2)], "line", 1.5))
+        shapes.append(Line([(x + 5, y + 2), (end - 5, y + 2)], "line" if word.faint else word.role, 1.5))
     else:
         start, stop = x + 4 * word.left, end - 4 * word.right
         points = [(start, y + 7)] * word.left + [(start, y + 2), (stop, y + 2)] + [(stop, y + 7)] * word.right
@@ -164,7 +169,7 @@ def _word_shapes(word: Word, x: float, y: float) -> list[Shape]:
         shapes.append(_fitting(middle, y + 20, cell, 17, "faint" if _special(cell) else "text"))
         if word.flags:
             flag = word.flags[place]
-            shapes.append(Text(middle, y + 40, str(int(flag)), 12, "accent" if flag else "faint"))
+            shapes.append(Text(middle, y + 40, str(int(flag)), 14, "accent" if flag else "faint"))
     return shapes
 
 
@@ -225,8 +230,9 @@ def _masked_words(words: Masked) -> str:
     for word in words:
         line = FAINT if len(word) > 1 else "transparent"
         tokens = "".join(_masked_token(*token) for token in word)
-        drawn.append(f'<span style="{WORD};border-bottom:1.5px solid {line}">{tokens}</span>')
-    return "\u200b".join(drawn)  # a line may break between words
+        border = "" if not drawn or word[0][0] == "[SEP]" else "\u200b"  # a line may break between words
+        drawn.append(f'{border}<span style="{WORD};border-bottom:1.5px solid {line}">{tokens}</span>')
+    return "".join(drawn)
 
 
 def _masked_token(before: str, after: str, state: str) -> str:
@@ -266,9 +272,10 @@ def _masking_in_words(masked: Mapping[str, Masked]) -> str:
 
 def _masked_block(words: Masked, columns: int = 24) -> Drawing:
     """Tokens in lines of so many columns; a word is not broken."""
-    row, column, picture = 0, 0, Drawing(columns * WIDE, 0, "")
+    row, column, picture = 0, 0, Drawing((columns + 1) * WIDE, 0, "")
     for word in words:
-        if column and column + len(word) > columns:
+        closes = word[0][0] == "[SEP]"  # stands behind the last word, in a column of its own if need be
+        if column and column + len(word) > columns + closes:
             row, column = row + 1, 0
         x, y = column * WIDE, row * HIGH
         for number, token in enumerate(word):
@@ -284,6 +291,7 @@ def _masked_block(words: Masked, columns: int = 24) -> Drawing:
 def _masked_shapes(x: float, y: float, before: str, after: str, state: str) -> list[Shape]:
     seen = "?" if state == "mask" else after.removeprefix("##").strip("[]") or after
     if state == "kept":
+        seen = before if _special(before) else seen
         return [_fitting(x + WIDE / 2, y + 28, seen, 16, "faint" if _special(before) else "text")]
     role, meaning = MASKED[state]
     tip = f"{before}: {meaning}" + f", {after}" * (state == "random")
