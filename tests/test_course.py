@@ -104,7 +104,7 @@ def test_committed_notebooks_are_clean(name):
 def test_links_between_notebooks_lead_somewhere():
     for path in notebooks():
         for cell in nbformat.read(path, as_version=4).cells:
-            for link in re.findall(r"\]\(([^)#]+\.ipynb)\)", cell.source):
+            for link in re.findall(r"\]\(([^)#]+\.(?:ipynb|md))\)", cell.source):
                 assert (path.parent / link.removeprefix(IN_COLAB)).exists(), f"{path.name}: {link}"
 
 
