@@ -1,4 +1,4 @@
-# make course · check · test · lab · refresh · bench — each installs what it needs, once.
+# make course · site · check · test · lab · refresh · bench — each installs what it needs, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 SPREAD := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := course
-.PHONY: course check test lab refresh bench
+.PHONY: course site check test lab refresh bench
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -17,12 +17,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[lab,dev,deploy,full]'
 	touch $@
 
-course: $(INSTALLED)  ## run every notebook headless; executed notebooks and index.html under runs/sample
+course: $(INSTALLED)  ## run every notebook headless; executed notebooks, and a site of them, under runs/sample
 	$(BIN)/minirbt course
+
+site: $(INSTALLED)  ## the course as a site, from the stored notebooks: runs/site/index.html
+	$(BIN)/minirbt site
 
 check: $(INSTALLED)  ## before a commit: the linter, and the tests that take seconds
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest $(SPREAD) -m "not slow"
+	MINIRBT_QUICK=1 $(BIN)/python -m pytest $(SPREAD) -m "not slow"
 
 test: $(INSTALLED)  ## before a push, and in CI: all tests, all notebooks included
 	$(BIN)/ruff check .

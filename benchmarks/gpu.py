@@ -4,8 +4,8 @@
     python benchmarks/gpu.py --tiny          # the same on any machine, small, in a minute or two: does it run?
 
 Five parts, the most telling first, each in a process of its own that has its share of the minutes; the file is
-written again whenever something is found, so that what breaks off leaves what there was. README.md and notebook 08
-read it: `python benchmarks/gpu.py --readme` puts the figures into README.md.
+written again whenever something is found, so that what breaks off leaves what there was. docs/full_size.md and
+notebook 08 read it: `python benchmarks/gpu.py --docs` puts the figures into the page.
 
 torch, transformers and this folder are enough to start. What trains needs pydantic and textbrewer, too (which imports
 tensorboard); without LTP each Chinese token counts as a word. What is missing is said, and what is left out for it.
@@ -628,7 +628,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="for all parts together")
     parser.add_argument("--tiny", action="store_true", help="small models, few steps, no limit, any machine")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the result")
-    parser.add_argument("--readme", action="store_true", help="only put what was measured before into README.md")
+    parser.add_argument("--docs", action="store_true", help="only put what was measured before into docs/full_size.md")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--doomed", type=Path, help=argparse.SUPPRESS)
@@ -638,8 +638,8 @@ def main() -> None:
     elif options.part:
         plan = json.loads((options.folder / "plan.json").read_text(encoding="utf-8"))
         PARTS[options.part].run(Plan(plan, options.folder / "notes.jsonl"))
-    elif options.readme:
-        update_readme(project_root() / "README.md")
+    elif options.docs:
+        update_docs(project_root() / "docs" / "full_size.md")
     elif not (CUDA or options.tiny):
         sys.exit("no GPU here, or a torch without CUDA: --tiny runs the same on this machine, small")
     else:
@@ -668,13 +668,13 @@ def measure_all(minutes: float, tiny: bool, output: Path) -> Path:
     return report.file
 
 
-def update_readme(readme: Path) -> None:
+def update_docs(page: Path) -> None:
     """Put the table of hours as it is now, measured or assumed, in the place of the one that stands there."""
     from minirbt_helpers.training import hours_table, machines
 
-    table, text = hours_table(machines()), readme.read_text(encoding="utf-8")
+    table, text = hours_table(machines()), page.read_text(encoding="utf-8")
     head = re.escape("\n".join(table.splitlines()[:2]))
-    with atomic_file(readme) as stream:
+    with atomic_file(page) as stream:
         stream.write(re.sub(rf"{head}(\n\|[^\n]*)*", lambda _: table, text))
 
 

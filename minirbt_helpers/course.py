@@ -1,6 +1,5 @@
 """The course itself: what a notebook starts from, and running them all."""
 
-import html
 import os
 import tempfile
 import time
@@ -9,20 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from .errors import CourseError
-from .recipe import Recipe, load_recipe, recipe_from_notebook
-from .workspace import atomic_file, clear_disk_errors, project_root, versions
-
-INDEX = """<!doctype html><meta charset="utf-8"><title>MiniRBT course, {scale} scale</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 44em; margin: 3em auto; padding: 0 1em }}
-td {{ padding: .2em 1.2em .2em 0 }} td:last-child {{ text-align: right }} td:last-child, small {{ opacity: .6 }}
-</style>
-<h1>MiniRBT, made step by step</h1>
-<p>{count} notebooks, run at {scale} scale in {minutes} minutes.</p>
-<table>{items}</table>
-<p><small>{versions}</small></p>
-"""
+from .recipe import Recipe, load_recipe, parameters_table, recipe_from_notebook
+from .workspace import clear_disk_errors, project_root, versions
 
 
 def start(namespace: Mapping[str, object]) -> "Lesson":
@@ -138,12 +125,14 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
         only: run the notebooks whose names begin so.
 
     Returns:
-        The ``index.html`` that lists them.
+        The ``index.html`` of a site of them.
 
     Raises:
         CourseError: unknown scale, no such notebook, or a cell that failed (the notebook is kept up to there).
     """
     from tqdm.auto import tqdm
+
+    from .site import build_site
 
     recipe = load_recipe(scale)
     folder = Path(output) if output else Path(recipe.output_dir) / scale
@@ -157,9 +146,17 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
         bar.set_description(notebook.stem)
         started = time.monotonic()
         _execute(notebook, folder / notebook.name, {"SCALE": scale})
-        _write_html(folder / notebook.name)
         rows.append((notebook.stem, time.monotonic() - started))
-    return _write_index(folder, scale, rows)
+    return build_site(folder, folder / "site", _about(scale, rows))
+
+
+def _about(scale: str, rows: list[tuple[str, float]]) -> str:
+    """What the site's first page says of the run."""
+    minutes = sum(seconds for _, seconds in rows) / 60
+    names = " · ".join(f"{name} {number}" for name, number in versions().items())
+    table = "\n".join(f"| {name} | {seconds:.0f} s |" for name, seconds in rows)
+    head = f"{len(rows)} notebooks at {scale} scale in {minutes:.1f} minutes: {names}"
+    return f"## This run\n\n{head}\n\n| | |\n|---|--:|\n{table}"
 
 
 def _execute(notebook: Path, output: Path, parameters: dict, cwd: Path | None = None) -> None:
@@ -181,7 +178,8 @@ def _execute(notebook: Path, output: Path, parameters: dict, cwd: Path | None = 
 def refresh(only: str = "") -> None:
     """Run the notebooks at sample scale and keep them with their outputs, for the maintainers.
 
-    The cells of exercises and questions are made anew from their entries before. What differs from run to run without
+    The cells of exercises and questions are made anew from their entries before, the table of parameters in docs/ from
+    the recipe. What differs from run to run without
     meaning anything (times, papermill's and widgets' metadata) is taken out. A notebook that fails is left as it was.
 
     Args:
@@ -202,26 +200,10 @@ def refresh(only: str = "") -> None:
                 for key in ("papermill", "widgets", "execution"):
                     part.metadata.pop(key, None)
             nbformat.write(content, notebook)
+    _renew_parameters(project_root() / "docs" / "parameters.md")
 
 
-def _write_html(notebook: Path) -> None:
-    from nbconvert import HTMLExporter
-
-    page, _ = HTMLExporter(embed_images=True).from_filename(str(notebook))
-    with atomic_file(notebook.with_suffix(".html")) as file:
-        file.write(page)
-
-
-def _write_index(folder: Path, scale: str, rows: list[tuple[str, float]]) -> Path:
-    items = "\n".join(
-        f'<tr><td><a href="{name}.html">{html.escape(name.replace("_", " "))}</a></td>'
-        f'<td><a href="{name}.ipynb">notebook</a></td><td>{seconds:.0f} s</td></tr>'
-        for name, seconds in rows
-    )
-    minutes = sum(seconds for _, seconds in rows) / 60
-    page = INDEX.format(
-        count=len(rows), scale=scale, minutes=f"{minutes:.1f}", items=items, versions=html.escape(str(versions()))
-    )
-    with atomic_file(folder / "index.html") as file:
-        file.write(page)
-    return folder / "index.html"
+def _renew_parameters(page: Path) -> None:
+    """Put the table of parameters as the recipe has it in the place of the one that stands there, at the page's end."""
+    prose, _, _ = page.read_text(encoding="utf-8").partition("| parameter |")
+    page.write_text(f"{prose}{parameters_table()}\n", encoding="utf-8")

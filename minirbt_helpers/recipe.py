@@ -229,6 +229,16 @@ def recipe_from_notebook(namespace: Mapping[str, object]) -> Recipe:
     return load_recipe(**knobs)
 
 
+def parameters_table() -> str:
+    """Every parameter of the notebooks in Markdown, with its value at both scales (docs/parameters.md)."""
+    scales = [load_recipe(scale, output_dir="runs") for scale in ("sample", "full")]
+    rows = ["| parameter | sample | full | |", "|---|---|---|---|"]
+    for name, field in Recipe.model_fields.items():
+        values = " | ".join(f"`{getattr(recipe, name)}`" for recipe in scales)
+        rows.append(f"| `{name.upper()}` | {values} | {field.description.replace('<', '&lt;')} |")
+    return "\n".join(rows)
+
+
 def _explain(problem: ValidationError) -> str:
     lines = []
     for error in problem.errors():

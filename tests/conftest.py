@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import nbformat
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -17,12 +19,18 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # a busy machine breaks no law
+QUICK = "MINIRBT_QUICK" in os.environ  # make check
 LONGEST = ("test_full_size.py", "test_course.py", "test_engine.py")  # first, so that none of them is left for the end
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def examples(most: int) -> settings:
+    """Try a law on so many examples; on a tenth of them in ``make check``."""
+    return settings(max_examples=most // 10 if QUICK else most)
 
 
 def minirbt(*arguments: object) -> CompletedProcess:
@@ -54,6 +62,19 @@ def few_rows(tmp_path_factory) -> Path:
         else:
             copy.write_text("".join(text.splitlines(keepends=True)[:17]), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def small_course(tmp_path, monkeypatch) -> Path:
+    """A folder that stands for the project's where a site is built: its pages, notebooks of a title alone."""
+    root = tmp_path / "course"
+    shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("[1-6]_*.md"))
+    (root / "notebooks").mkdir()
+    for file in (ROOT / "notebooks").glob("*.ipynb"):
+        title = nbformat.v4.new_markdown_cell(f"# {file.stem}")
+        nbformat.write(nbformat.v4.new_notebook(cells=[title]), root / "notebooks" / file.name)
+    monkeypatch.setattr("minirbt_helpers.site.project_root", lambda: root)
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Notebook 06 in a real JupyterLab in a headless Chromium, with the network cut."""
+"""Notebook 06 and the exercises in a real JupyterLab in a headless Chromium, with the network cut."""
 
 import os
 import re
@@ -13,6 +13,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from conftest import ROOT
+
+from minirbt_helpers.exercises.catalogue import find
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NOTEBOOK = ROOT / "notebooks" / "06_looking_inside.ipynb"
@@ -45,6 +47,23 @@ def first_cells(folder: Path) -> int:
     return len(notebook.cells)
 
 
+def exercise_cells(folder: Path) -> int:
+    """A notebook with a wrong answer, a hint, the right answer, a question and the progress; how many cells it has."""
+    sources = [
+        "from pathlib import Path\nfrom minirbt_helpers.exercises import check, hint, progress, quiz, records\n"
+        "records.default_runs = lambda: Path('runs')",
+        "def mean_of_all(words, order, budget):\n    return set(order)\ncheck('whole_words', mean_of_all)",
+        "hint('whole_words')",
+        find("whole_words").solution + "\ncheck('whole_words', whole_words)",
+        "quiz('last_of_the_budget')",
+        "progress()",
+    ]
+    cells = [nbformat.v4.new_markdown_cell("# Exercises"), *map(nbformat.v4.new_code_cell, sources)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "exercises.ipynb")
+    return len(cells)
+
+
 def offline(folder: Path) -> dict[str, str]:
     """The environment of a server that reaches nothing beyond this machine and asks no questions."""
     quiet = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
@@ -58,16 +77,16 @@ def offline(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """A JupyterLab over a folder with the notebook: its address, and how many cells there are to run."""
+    """A JupyterLab over a folder with two notebooks: its address, and how many cells each has."""
     folder, port = tmp_path_factory.mktemp("lab"), free_port()
-    cells = first_cells(folder)
+    cells = {"look": first_cells(folder), "exercises": exercise_cells(folder)}
     command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={port}", f"--notebook-dir={folder}"]
     command += ["--no-browser", "--allow-root", "--IdentityProvider.token="]
     with open(folder / "log", "w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=offline(folder), cwd=folder)
     try:
         wait_for(f"http://127.0.0.1:{port}/api", server, folder / "log")
-        yield f"http://127.0.0.1:{port}/lab/tree/look.ipynb?reset", cells
+        yield f"http://127.0.0.1:{port}/lab/tree", cells
     finally:
         server.terminate()
         server.wait(20)
@@ -85,24 +104,35 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
 
 
 @pytest.fixture(scope="module")
-def page(lab):
-    """The notebook, opened and run; ``page.strangers`` lists what the page asked of other machines."""
-    address, cells = lab
+def browser():
     with sync_api.sync_playwright() as playwright:
         no_names = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", no_names])
-        page = browser.new_page(viewport={"width": 1280, "height": 1400})
-        page.strangers = []
-        page.on("request", lambda request: LOCAL.match(request.url) or page.strangers.append(request.url))
-        page.goto(address)
-        page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
-        page.get_by_text("| Idle").first.wait_for(timeout=60_000)  # the kernel is there
-        page.locator(".jp-Notebook .jp-MarkdownCell").first.click()
-        for _ in range(cells):
-            page.keyboard.press("Shift+Enter")
-        page.locator(".jupyter-widgets svg").first.wait_for(timeout=90_000)
-        yield page
+        yield browser
         browser.close()
+
+
+def opened(browser, lab, name: str):
+    """A notebook, opened and run; ``page.strangers`` lists what the page asked of other machines."""
+    address, cells = lab
+    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+    page.strangers = []
+    page.on("request", lambda request: LOCAL.match(request.url) or page.strangers.append(request.url))
+    page.goto(f"{address}/{name}.ipynb?reset")
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
+    page.get_by_text("| Idle").first.wait_for(timeout=60_000)  # the kernel is there
+    page.locator(".jp-Notebook .jp-MarkdownCell").first.click()
+    for _ in range(cells[name]):
+        page.keyboard.press("Shift+Enter")
+    return page
+
+
+@pytest.fixture(scope="module")
+def page(browser, lab):
+    page = opened(browser, lab, "look")
+    page.locator(".jupyter-widgets svg").first.wait_for(timeout=90_000)
+    yield page
+    page.close()
 
 
 def picture(page) -> str:
@@ -176,4 +206,21 @@ def test_words_can_be_chosen_and_an_empty_sentence_is_explained(page):
 
 
 def test_nothing_was_asked_of_another_machine(page):
+    assert page.strangers == []
+
+
+def test_an_exercise_is_checked_helped_with_and_recorded(browser, lab):
+    """A wrong answer, a hint, the right answer, a question answered with the mouse, the picture of progress."""
+    page = opened(browser, lab, "exercises")
+    page.locator(".jp-Notebook svg").last.wait_for(timeout=90_000)
+    for said in ("The first difference", "When does a word fit?", "1 of 5 exercises of this notebook are done"):
+        page.get_by_text(said).first.wait_for(timeout=20_000)
+    page.get_by_text("The word of two is passed over").last.click()
+    page.get_by_role("button", name="Answer").first.click()
+    page.get_by_text("Passing over keeps both laws").last.wait_for(timeout=20_000)
+    page.locator(".jp-Notebook .jp-CodeCell", has_text="progress()").last.locator(".jp-InputArea-editor").click()
+    page.keyboard.press("Shift+Enter")
+    page.locator('svg[aria-label*="1 of 5 exercises, 1 of 4 questions"]').first.wait_for(timeout=20_000)
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / "5-exercises.png", full_page=True)
     assert page.strangers == []

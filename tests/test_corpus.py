@@ -7,8 +7,9 @@ import sys
 from functools import partial
 
 import pytest
+from conftest import examples
 from datasets import load_from_disk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -33,7 +34,7 @@ CHARACTERS = st.sampled_from("今天气很好我们去北京的大学 ABc12.,，
 LINES = st.text(CHARACTERS, max_size=60) | st.text(max_size=40)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(texts=st.lists(LINES, max_size=12), length=st.integers(4, 40))
 def test_packing_loses_and_repeats_nothing(tokenizer, segmenter, texts, length):
     rows = references(texts, segmenter(texts), tokenizer)
@@ -82,6 +83,7 @@ def test_an_empty_corpus_is_refused(tmp_path, tokenizer, segmenter, content):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_processes_make_the_very_same_blocks(tmp_path, tokenizer, segmenter, monkeypatch):
     monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (5000, 0, None))
     one, two = (
@@ -156,7 +158,7 @@ def test_a_position_that_continues_no_word_is_refused(tokenizer, row):
 
 
 @pytest.mark.parametrize("match", ["segmentation", "original"])
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(texts=st.lists(LINES, max_size=8))
 def test_no_reference_of_ours_is_refused(tokenizer, segmenter, match, texts):
     rows = references(texts, segmenter(texts), tokenizer, match)
@@ -259,6 +261,7 @@ def test_a_vocabulary_that_does_not_fit_is_refused(tokenizer, tmp_path, monkeypa
 # --- the command line -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_references_and_pack_from_the_command_line(tmp_path, corpus):
     (tmp_path / "own.txt").write_text("魑魅魍魉大饭店\n", encoding="utf-8")
     (corpus / "law.txt").write_text("魑魅魍魉大饭店开张了\n", encoding="utf-8")

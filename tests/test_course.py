@@ -55,15 +55,19 @@ def notebook(file: Path, *cells: str) -> Path:
 
 
 @pytest.mark.slow
-def test_the_course_leaves_executed_notebooks_and_an_index(tmp_path, monkeypatch):
+def test_the_course_leaves_executed_notebooks_and_a_site(tmp_path, monkeypatch, small_course):
     """Two small notebooks stand for the course's, which are run above; the second one fails."""
     good = notebook(tmp_path / "00_good.ipynb", "SCALE = None", "print('here', SCALE)")
+    good_book = nbformat.read(good, as_version=4)
+    good_book.cells.insert(0, nbformat.v4.new_markdown_cell("# A good one"))
+    nbformat.write(good_book, good)
     bad = notebook(tmp_path / "01_bad.ipynb", "SCALE = None", "1 / 0", "print('not reached')")
     monkeypatch.setattr("minirbt_helpers.course.notebooks", lambda: [good, bad])
     output = tmp_path / "out"
-    index = run_course("sample", output, only="00")
-    assert index.read_text(encoding="utf-8").count("00_good.html") == 1 and not (output / "01_bad.ipynb").exists()
-    assert "here sample" in (output / "00_good.html").read_text(encoding="utf-8")
+    index = run_course("sample", output, only="00").read_text(encoding="utf-8")
+    assert index.count('href="notebooks/00_good.html"') >= 1 and "1 notebooks at sample scale" in index
+    assert not (output / "01_bad.ipynb").exists()
+    assert "here sample" in (output / "site" / "notebooks" / "00_good.html").read_text(encoding="utf-8")
     assert nbformat.read(output / "00_good.ipynb", as_version=4).cells[-1].outputs[0].text == "here sample\n"
     with pytest.raises(CourseError, match="cell 3 failed: ZeroDivisionError") as caught:  # papermill puts one in
         run_course("sample", output)
@@ -228,7 +232,7 @@ def test_environment_and_constraints_are_in_step():
     ]
     named = dict(line.split("==") for line in pip["pip"] if "==" in line)
     assert named and all(pins[name] == number for name, number in named.items())
-    direct = re.findall(r'^    "([a-z-]+)[><=]', (ROOT / "pyproject.toml").read_text(), re.M)
+    direct = re.findall(r'^    "([a-z0-9-]+)[><=]', (ROOT / "pyproject.toml").read_text(), re.M)
     assert set(direct) | {"jupyterlab"} == set(named)
     assert pins["torch"] == "2.13.0"
     ruff, _ = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]

@@ -78,6 +78,7 @@ def test_nothing_in_the_corpus_stands_twice(paragraphs):
     assert [sentence for sentence, count in Counter(long).items() if count > 1] == []
 
 
+@pytest.mark.slow
 def test_the_corpus_is_as_varied_as_an_encyclopaedia(shared, paragraphs):
     ours = measure.statistics(paragraphs)
     wiki = list(read_lines(shared / "corpora" / "commonvoice_wiki.txt"))

@@ -100,6 +100,7 @@ def test_a_passage_that_both_have_is_a_run_and_the_same_question_about_it_a_whol
     assert (found.exact, found.runs) == ({0}, {1})
 
 
+@pytest.mark.slow
 def test_the_known_leaks_of_the_real_files_are_found(shared):
     """Word for word 338 of 1,200; two more differ by blanks alone."""
     task = TASKS["chnsenticorp"]

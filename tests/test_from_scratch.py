@@ -170,6 +170,7 @@ def test_same_losses_and_gradients(scratch, stage, masked):
         close(w.grad, gradients[name], 1e-5)
 
 
+@pytest.mark.slow
 def test_same_student_after_ten_steps(scratch, stage, masked):
     theirs, ours, projections, pupil, recipe = stage
     before = {name: w.clone() for name, w in ours.items()}
@@ -230,6 +231,7 @@ def test_a_newborn_looks_at_its_neighbours(scratch, weights):
     assert (seen[:4, 1:] == places[:-1]).all() and (seen[4:, :-1] == places[1:]).all()
 
 
+@pytest.mark.slow
 def test_a_short_run_makes_the_table(scratch, capsys, monkeypatch):
     read = scratch.read_headlines
     monkeypatch.setattr(scratch, "BATCH", 1)

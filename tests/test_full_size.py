@@ -349,10 +349,10 @@ def test_the_slurm_script_is_two_machines_here(tmp_path, tokenizer, segmenter):
     assert BertForMaskedLM.from_pretrained(tmp_path / "runs" / "full" / "student").config.hidden_size == 12
 
 
-def test_every_option_that_readme_and_notebook_name_exists():
+def test_every_option_that_the_docs_and_the_notebook_name_exists():
     """The table of the original's options: the same rows in both, and each of ours is an option of `distill`."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `--?[a-z].*\|$|^\| `torch.*\|$|^\| which stage.*\|$", readme, re.M)
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `--?[a-z].*\|$|^\| `torch.*\|$|^\| which stage.*\|$", page, re.M)
     notebook = nbformat.read(ROOT / "notebooks" / "08_going_to_full_size.ipynb", as_version=4)
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert len(rows) > 10 and all(row in prose for row in rows)

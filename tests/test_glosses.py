@@ -171,6 +171,8 @@ def test_the_table_is_read_once_and_cannot_be_changed():
         ("起", "对不", "，我来晚了。", "对不起"),
         ("书", "他在图", "馆里", "图书馆"),
         ("天", "今", "气", "今天"),  # two equally long words: the earlier one
+        ("天", "今天", "气很好。", "天气"),  # 今天 is a word already
+        ("天", "昨天", "", "天"),
         ("水", "", "", "水"),
         ("水", "[SEP]", "[MASK]", "水"),
         ("京是", "北", "", None),

@@ -42,6 +42,7 @@ def report_of(plan: gpu.Plan, part: str) -> dict:
 # --- it runs --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_dry_run_finds_the_speed_of_both_ways_and_where_a_step_spends_its_time(plan):
     best: dict[str, int] = {}
     plan.attempt("student", "engine fp32", find=lambda: gpu.engine(plan, "student", 1e12, best))
@@ -62,6 +63,7 @@ def test_a_real_run_is_planned_from_the_speed_that_was_measured(plan):
     assert gpu.batch_that_ends(plan, 200) == 8
 
 
+@pytest.mark.slow
 def test_what_fails_or_has_no_time_is_said_and_the_rest_goes_on(plan):
     assert not plan.attempt("one", find=lambda: 1 / 0)
     assert plan.attempt("two", find=lambda: {"rate": 2})
@@ -72,6 +74,7 @@ def test_what_fails_or_has_no_time_is_said_and_the_rest_goes_on(plan):
     assert found["three"]["left_out"].endswith("of 10 seconds left")
 
 
+@pytest.mark.slow
 def test_a_search_ends_where_the_memory_ends(plan):
     class Small:
         def seconds(self, micro_batch, parts=1, count=1):
@@ -84,6 +87,7 @@ def test_a_search_ends_where_the_memory_ends(plan):
     assert gpu.speed(Small(), plan, "student", 256, 1.0, 1e15)["micro_batch"] == 64
 
 
+@pytest.mark.slow
 def test_it_starts_without_what_others_need():
     """torch and transformers are enough: libraries that are missing are not imported."""
     absent = ("datasets", "pyarrow", "ltp", "ltp_core", "matplotlib", "IPython", "ipywidgets")
@@ -101,6 +105,7 @@ print([name for name in asked if not hasattr(room, name)])"""
 # --- what a GPU would show ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_teacher_and_student_compile_into_one_graph_each():
     """As on a GPU, with torch's fused attention; a graph break would be an error."""
     recipe, sizes = load_recipe("full", precision="bf16"), full_size.SIZES["tiny"]
@@ -178,13 +183,13 @@ def test_a_measurement_without_a_stage_counts_for_nothing(tmp_path):
     assert {machine.source for machine in machines(tmp_path)} == {"assumed"}
 
 
-def test_the_readme_says_what_is_measured_and_what_assumed(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert hours_table(machines()) in readme, "python benchmarks/gpu.py --readme"
-    old = tmp_path / "README.md"
-    old.write_text(readme.replace("40%, assumed", "1%, guessed"), encoding="utf-8")
-    gpu.update_readme(old)
-    assert old.read_text(encoding="utf-8") == readme
+def test_the_docs_say_what_is_measured_and_what_assumed(tmp_path):
+    page = (ROOT / "docs" / "full_size.md").read_text(encoding="utf-8")
+    assert hours_table(machines()) in page, "python benchmarks/gpu.py --docs"
+    old = tmp_path / "full_size.md"
+    old.write_text(page.replace("40%, assumed", "1%, guessed"), encoding="utf-8")
+    gpu.update_docs(old)
+    assert old.read_text(encoding="utf-8") == page
 
 
 def test_every_published_stage_is_measured_with_its_own_models():

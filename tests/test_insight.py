@@ -9,7 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from torch import nn
@@ -263,7 +264,7 @@ def test_the_distance_of_heads_is_jensen_shannon_as_scipy_has_it(readings):
     assert np.allclose(np.diag(itself), 0, atol=1e-5) and np.allclose(itself, itself.T, atol=1e-5)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(rows=st.integers(2, 5), columns=st.integers(2, 5), seed=st.integers(0, 999))
 def test_matched_heads_have_the_least_sum_of_all_pairings(rows, columns, seed):
     distances = np.random.default_rng(seed).random((rows, columns))
@@ -376,6 +377,7 @@ def test_every_picture_is_sound_svg_that_needs_nothing_from_outside(pictures):
             assert "<text" not in text, f"{name}: a character without an outline"
 
 
+@pytest.mark.slow
 def test_every_picture_is_the_same_in_matplotlib(pictures):
     for name, picture in pictures.items():
         for theme in THEMES:
@@ -436,6 +438,7 @@ def test_words_stand_as_brackets_over_their_characters(pair):
     assert Attention.of(pair[0], "words").labels[1:3] == ("今天", "天气")
 
 
+@pytest.mark.slow
 def test_thirty_characters_stay_within_300_kilobytes(teacher, student, tokenizer, segmenter):
     sentence = insight.Sentence.of(THIRTY, tokenizer, segmenter)
     assert len(THIRTY) == 30 and len(sentence.ids) == 32
@@ -488,6 +491,7 @@ def test_text_is_escaped():
     assert root.get("aria-label") == "<&>"
 
 
+@pytest.mark.slow
 def test_a_drawing_is_saved_in_every_kind(tmp_path, pictures):
     for kind in ("svg", "html", "png", "pdf"):
         file = pictures["head"].save(tmp_path / f"head.{kind}")
@@ -564,9 +568,7 @@ def test_the_controls_draw_what_they_say(explorer):
     def shown():
         return (
             screen.value
-            == explorer.draw(
-                sentence.value, view.value, model.value, layer.value, head.value, unit.value
-            )._repr_html_()
+            == explorer.draw(sentence.value, view.value, model.value, layer.value, head.value, unit.value)._repr_html_()
         )
 
     assert tuple(view.options) == VIEWS and tuple(model.options) == ("student", "teacher") and shown()
@@ -575,8 +577,7 @@ def test_the_controls_draw_what_they_say(explorer):
         widget.value = value
         assert screen.value != before and shown()
     assert (
-        explorer.controls(layer=4, unit="words").children[3].value
-        == explorer.draw(layer=4, unit="words")._repr_html_()
+        explorer.controls(layer=4, unit="words").children[3].value == explorer.draw(layer=4, unit="words")._repr_html_()
     )
     model.value = "teacher"
     assert (layer.max, head.max) == (12, 12)

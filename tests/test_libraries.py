@@ -59,6 +59,7 @@ def test_a_saved_tokenizer_cuts_nothing(tokenizer, tmp_path, name):
     assert len(alone.encode(long).ids) == 8 * 40 + 2
 
 
+@pytest.mark.slow
 def test_tokenizers_are_saved_in_one_place():
     """The rooms save through hub.save_tokenizer, which takes truncation and padding off."""
     for file in (ROOT / "minirbt_helpers").rglob("*.py"):
@@ -131,6 +132,7 @@ def small_vocabulary(tmp_path):
     return BertTokenizer.from_pretrained(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_can_come_out_is_kept(small_vocabulary):
     kept = [ENTRIES[number] for number in reachable_entries(small_vocabulary)]
     gone = ["[unused1]", "##天", "##气", "##!", "a!", "...", "A", "é", "##，", "天气", "한"]
@@ -146,6 +148,7 @@ def same_pieces(tokenizer, small, texts: list[str]) -> bool:
     return all(one.tokens == other.tokens and one.offsets == other.offsets for one, other in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [BertForMaskedLM, BertForSequenceClassification])
 def test_a_pruned_model_is_the_same_to_the_last_bit(tokenizer, kind):
     model = kind.from_pretrained(STUDENT).eval()
@@ -163,6 +166,7 @@ def test_a_pruned_model_is_the_same_to_the_last_bit(tokenizer, kind):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_texts_of_the_tasks_are_read_the_same(shared, tmp_path):
     """The published vocabulary, over every line of the real task files."""
     (tmp_path / "vocab.txt").write_bytes((shared / "vocab" / "bert-base-chinese-vocab.txt").read_bytes())
@@ -177,6 +181,7 @@ def test_the_texts_of_the_tasks_are_read_the_same(shared, tmp_path):
         assert same_pieces(tokenizer, words, lines), file
 
 
+@pytest.mark.slow
 def test_the_command_prunes_a_folder_and_an_onnx_file(tokenizer, tmp_path):
     untrained("tnews", tokenizer).save(tmp_path / "tuned")
     command = ["export", str(tmp_path / "tuned"), "--prune-vocabulary"]
@@ -199,6 +204,7 @@ def folder_of_marks(tmp_path, small_vocabulary):
     return tmp_path / "words"
 
 
+@pytest.mark.slow
 def test_marks_are_written_as_the_vocabulary_has_them_and_keep_their_places(folder_of_marks, tmp_path):
     plain, marked = load_tokenizer(folder_of_marks), load_tokenizer(folder_of_marks, known_marks=True)
     text = "天“a”‘天’—…天"

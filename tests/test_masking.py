@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 from transformers import BertTokenizer
@@ -37,7 +38,7 @@ def as_block(row: list[tuple[int, bool]]) -> dict:
     return {"input_ids": [2, *ids, 3], "continues": [False, *flags, False]}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(rows=st.lists(BLOCK, min_size=1, max_size=4), seed=st.integers(0, 99), unit=st.sampled_from(["word", "token"]))
 def test_words_are_masked_whole_within_the_budget(tokenizer, rows, seed, unit):
     made = list(map(as_block, rows))
@@ -59,7 +60,7 @@ def test_words_are_masked_whole_within_the_budget(tokenizer, rows, seed, unit):
             assert all(len({bool(asked[place]) for place in word}) == 1 for word in words)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(rows=st.lists(BLOCK, min_size=1, max_size=4), seed=st.integers(0, 99), probability=st.sampled_from([0.1, 0.5]))
 def test_words_are_taken_in_the_order_of_their_tickets(tokenizer, rows, seed, probability):
     made = list(map(as_block, rows))
@@ -139,6 +140,7 @@ def test_shares_over_a_million_tokens(tokenizer, segmenter, length):
     assert np.abs(fates / asked - [0.8, 0.1, 0.1]).max() < 0.01
 
 
+@pytest.mark.slow
 def test_words_are_drawn_evenly(tokenizer):
     """Every word of a block has the same chance."""
     flags = [False, *(place % 3 == 2 for place in range(60)), False]

@@ -154,3 +154,6 @@ def test_two_stages_match_seven_hidden_states_each():
     axes = draw_two_stages().axes[0]
     assert len([line for line in axes.lines if line.get_linestyle() == ":"]) == 14
     assert len(axes.patches) == 12 + 6 + 6
+    assert len({round(layer.get_height(), 9) for layer in axes.patches}) == 1, "layers of one height"
+    arrows = [text for text in axes.texts if getattr(text, "arrow_patch", None)]
+    assert len(arrows) == 2 and all(arrow.xy[0] > arrow.get_position()[0] for arrow in arrows), "teacher to learner"

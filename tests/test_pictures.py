@@ -158,6 +158,7 @@ def test_a_logarithmic_axis_has_the_ticks_asked_for_alone():
     assert not len(axes.xaxis.get_minorticklocs())
 
 
+@pytest.mark.slow
 def test_panels_fill_rows_and_leave_the_rest_empty():
     figure, grid = panels(list("abcde"), (2, 2), "", margin=(1, 0.5))
     assert [axes.get_title() or axes.get_title("left") for axes in grid] == list("abcde")

@@ -187,6 +187,7 @@ def contest(recipe, tokenizer, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_where_it_was_stopped(contest, monkeypatch):
     """Stopped in its third run and in the middle of a line, it repeats none of the two finished ones."""
     trained = []
@@ -212,6 +213,7 @@ def test_a_sweep_goes_on_where_it_was_stopped(contest, monkeypatch):
     assert len(trained) == 7  # one more seed for each model
 
 
+@pytest.mark.slow
 def test_other_weights_or_rows_make_another_run(contest):
     first = sweep(**contest | {"seeds": (0,), "models": {"student": contest["models"]["student"]}})
     again = sweep(**contest | {"seeds": (0,), "models": {"renamed": contest["models"]["student"]}})
@@ -235,6 +237,7 @@ def stubbed(monkeypatch):
     return ran
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -315,6 +318,7 @@ def test_a_sweep_that_cannot_end_does_not_begin(contest, stubbed, change, messag
     assert not stubbed and not contest["file"].exists()
 
 
+@pytest.mark.slow
 def test_a_teacher_trained_otherwise_makes_another_run(contest, stubbed):
     """A student is taught again where its teacher has other weights, epochs or a temperature: a name says little."""
     one = contest | {"seeds": (0,), "teacher": "student"}
@@ -339,6 +343,7 @@ def test_a_broken_task_stops_a_sweep_before_it_trains(contest, tmp_path):
     assert contest["file"].read_text().count("\n") == 2
 
 
+@pytest.mark.slow
 def test_a_taught_sweep_stands_beside_the_plain_one(contest, tmp_path):
     settings = contest | {"seeds": (0,)}
     plain, taught = sweep(**settings), sweep(**settings | {"teacher": "student"})
@@ -369,6 +374,7 @@ def test_the_majority_class_is_the_most_frequent_train_label(tmp_path):
 # --- searching ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_search_widens_and_scores_no_dev_row(contest, monkeypatch):
     """The best of the given rates lies at the edge; rows of one text stay on one side; dev is never read."""
     seen = []

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 import torch
+from conftest import examples
 from hub_server import serve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from neural_ltp import config, make_neural_ltp
 from safetensors.torch import save_file
@@ -72,13 +73,13 @@ def test_the_neural_model_cuts(neural):
     assert 100 < len(neural([text])[0]) < 380
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(texts=st.lists(LINES, max_size=4))
 def test_words_joined_give_the_line_back(segmenter, texts):
     assert ["".join(row) for row in segmenter(texts)] == [bare(text) for text in texts]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(texts=st.lists(LINES, max_size=4))
 def test_neural_words_joined_give_the_line_back(neural, texts):
     rows = neural(texts)
@@ -134,7 +135,7 @@ def by_character(text: str) -> list[tuple[int, int]]:
     return [(place, place + 1) for place, char in enumerate(text) if not char.isspace()]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(text=st.text(st.sampled_from("天气好 。，！x"), max_size=120), limit=st.integers(1, 30))
 def test_long_lines_are_cut_at_the_limit_and_lose_nothing(text, limit):
     pieces = list(split_long(text, by_character, limit))

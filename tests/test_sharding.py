@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pyarrow
 import pytest
-from conftest import ROOT, minirbt
+from conftest import ROOT, examples, minirbt
 from datasets import Dataset
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.readers import IpcReader, JsonlReader, ParquetReader
 from datatrove.pipeline.readers.csv import CsvReader
 from hub_server import Faults, serve
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minirbt_helpers.errors import CourseError
@@ -42,7 +42,7 @@ LINES = st.lists(
 
 
 @given(st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n"]), st.booleans()), min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_every_line_is_in_exactly_one_share(texts):
     """Whatever the files: other line ends, byte order marks, blank lines, no end to the last line, nothing at all."""
     with tempfile.TemporaryDirectory() as folder:

@@ -21,6 +21,7 @@ from minirbt_helpers.tasks import TASKS, Finetuned, Layout, finetune, own_task, 
 from minirbt_helpers.tasks.finetuning import training_arguments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_the_real_files_are_read_by_the_same_code(shared, name):
     """The official numbers of rows, and nothing odd among them; OCNLI's 50 without agreement are left out."""
@@ -305,6 +306,7 @@ def tuned(tokenizer, tmp_path_factory) -> Finetuned:
     return finetune(run, "chnsenticorp", model, tokenizer, learning_rate=1e-3, progress=False)
 
 
+@pytest.mark.slow
 def test_predictions_do_not_depend_on_their_company(tuned):
     """Batches are sorted by length and padded: each text gets what it gets alone, in the order given."""
     texts = ["房间很干净，下次还来。", "差。", "早餐一般，" * 60, "很好"]

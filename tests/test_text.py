@@ -4,7 +4,8 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertTokenizer
 
@@ -76,14 +77,14 @@ def cut_lines(draw):
     return text, words
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(rows=st.lists(cut_lines(), max_size=5))
 def test_references_are_what_their_definition_says(tokenizer, rows):
     texts, words = [text for text, _ in rows], [cut for _, cut in rows]
     assert references(texts, words, tokenizer) == [plain_reference(text, cut, tokenizer) for text, cut in rows]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(text=LINES)
 def test_every_position_continues_a_chinese_word_of_the_line(tokenizer, segmenter, text):
     words = segmenter([text])[0]
@@ -95,7 +96,7 @@ def test_every_position_continues_a_chinese_word_of_the_line(tokenizer, segmente
         assert start not in starts and end > start and is_chinese(text[start])
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(row=cut_lines())
 def test_word_spans_lie_where_the_words_are(row):
     text, words = row
@@ -150,6 +151,7 @@ def test_no_line_shifts_whatever_the_lines_are(tmp_path, tokenizer, segmenter, e
     assert output.read_text().splitlines()[0] == "[2, 4, 6]"
 
 
+@pytest.mark.slow
 def test_a_line_of_a_million_characters(tmp_path, tokenizer, segmenter):
     long = "今天天气很好，我们去公园散步。Hello 1234567890" * 33_000
     assert len(long) > 1_000_000

@@ -5,7 +5,8 @@ import re
 
 import pytest
 import torch
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minirbt_helpers.errors import CourseError
@@ -45,7 +46,7 @@ def test_states_refuse_rows_of_different_length():
         masking_states([5, 6], [5], [-100, -100], mask_id=4)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(seed=st.integers(0, 10_000), unit=st.sampled_from(["word", "token"]))
 def test_states_count_what_the_collator_chose(tokenizer, blocks, seed, unit):
     batch = WholeWordCollator(tokenizer, unit, probability=0.4, seed=seed)(blocks[:1])

@@ -88,6 +88,7 @@ def test_orthogonal_brings_singular_values_near_one():
         assert values.min() > 0.5 and values.max() < 1.5
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_weights(teacher, tokenizer, blocks, recipe, tmp_path):
     arguments = {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher, "progress": False}
     whole = distill(recipe, "student", **arguments, output=tmp_path / "whole").model
@@ -134,6 +135,7 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_loses_nothing(teacher
     assert not list(first.folder.parent.glob(".student*"))
 
 
+@pytest.mark.slow
 def test_the_trained_projections_stay_beside_the_student(teacher, blocks, recipe):
     arguments = {"blocks": blocks, "heldout": blocks.select(range(4)), "teacher": teacher, "progress": False}
     first, again = (distill(recipe, "student", **arguments) for _ in range(2))
@@ -144,6 +146,7 @@ def test_the_trained_projections_stay_beside_the_student(teacher, blocks, recipe
         assert not torch.equal(kept.weight, fresh.weight)
 
 
+@pytest.mark.slow
 def test_the_student_loads_with_plain_transformers(teacher, tokenizer, blocks, recipe):
     done = distill(recipe, "student", blocks=blocks, heldout=blocks.select(range(4)), teacher=teacher, progress=False)
     loaded = BertModel.from_pretrained(done.folder).eval()
@@ -165,6 +168,7 @@ def test_both_stages_learn(tokenizer, teacher, blocks, recipe):
     assert student.model.config.hidden_size == 64 and assistant.model.config.num_hidden_layers == 6
 
 
+@pytest.mark.slow
 def test_pretraining_lowers_the_loss(tokenizer, blocks, recipe):
     run = recipe.model_copy(update={"steps": 12, "batch_size": 16, "micro_batch": 16})
     done = pretrain(run, random_student(tokenizer), blocks=blocks, heldout=blocks.select(range(8)), progress=False)

@@ -14,10 +14,21 @@ def course(
     scale: Annotated[str, typer.Option(help="sample or full")] = "sample",
     only: Annotated[str, typer.Option(help="run the notebooks whose name begins so, such as 04")] = "",
 ) -> None:
-    """Run the notebooks with papermill and leave them, executed, beside an index.html."""
+    """Run the notebooks with papermill and leave them, executed, with a site of them."""
     from ..course import run_course
 
     print(f"done: {run_course(scale, output, only)}")
+
+
+@app.command()
+def site(
+    output: Annotated[Path | None, typer.Option(help="folder of the site; default runs/site")] = None,
+) -> None:
+    """Build the course as a site, from the notebooks as they are stored."""
+    from ..site import build_site
+    from ..workspace import default_runs, project_root
+
+    print(f"done: {build_site(project_root() / 'notebooks', output or default_runs() / 'site')}")
 
 
 @app.command(hidden=True)

@@ -19,12 +19,10 @@ adm. nelson                 adm. · nelson                     adm · . · nelso
 ==========================  ================================  ==========================
 """
 
+import functools
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
-
-from nltk.tokenize import NLTKWordTokenizer
-from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 # What the script drops before it compares. (It lists "……", too, but goes character by character and never meets it.)
 PUNCTUATION = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
@@ -37,16 +35,6 @@ ABBREVIATIONS = frozenset(
         "prof", "rep", "sen", "sep", "sept", "sr", "st", "u.k", "u.n", "u.s", "u.s.a", "vs",
     ]
 )  # fmt: skip
-_words_of = NLTKWordTokenizer().tokenize
-
-
-def _sentence_cutter() -> PunktSentenceTokenizer:
-    known = PunktParameters()
-    known.abbrev_types.update(ABBREVIATIONS)
-    return PunktSentenceTokenizer(known)
-
-
-_sentences_of = _sentence_cutter().tokenize
 
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
@@ -97,8 +85,20 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _words(text: str) -> Iterator[str]:
-    for sentence in _sentences_of(text):
-        yield from _words_of(sentence)
+    sentences_of, words_of = _cutters()
+    for sentence in sentences_of(text):
+        yield from words_of(sentence)
+
+
+@functools.cache
+def _cutters() -> tuple[Callable[[str], list[str]], Callable[[str], list[str]]]:
+    """NLTK's cut into sentences and into words; loaded when first needed, since NLTK brings scikit-learn along."""
+    from nltk.tokenize import NLTKWordTokenizer
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+
+    known = PunktParameters()
+    known.abbrev_types.update(ABBREVIATIONS)
+    return PunktSentenceTokenizer(known).tokenize, NLTKWordTokenizer().tokenize
 
 
 def _bare(text: str) -> str:

@@ -93,7 +93,7 @@ def held_out_questions(
     Args:
         blocks: held-out blocks.
         tokenizer: the model's.
-        unit: mask whole ``"word"``s or single ``"token"``s, 15% of the tokens.
+        unit: what is masked as one, ``"word"`` or ``"token"``; 15% of the tokens are.
         limit: the first blocks only; None for all.
         batch_size: blocks of a batch.
         seed: of the choice of masked tokens; one seed means the same questions for every model.
@@ -183,7 +183,7 @@ def held_out(
         model: the model to measure.
         blocks: held-out blocks.
         tokenizer: its tokenizer.
-        unit: mask whole ``"word"``s or single ``"token"``s, 15% of the tokens.
+        unit: what is masked as one, ``"word"`` or ``"token"``; 15% of the tokens are.
         teacher: if given, the KD loss against it is measured, too.
         temperature: of the KD loss.
         limit: look at the first blocks only; None for all.

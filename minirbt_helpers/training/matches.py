@@ -44,8 +44,9 @@ def hidden_matches(teacher: BertConfig, student: BertConfig, recipe: Recipe) -> 
     widths are equal, only if ``recipe.project_equal_widths`` (as the published code).
 
     Returns:
-        ``[{"layer_T": 2, "layer_S": 1, "feature": "hidden", "loss": "hidden_mse", "weight": 1.0,
-        "proj": ["linear", 64, 192]}, …]``; empty when ``recipe.hidden_weight`` is 0.
+        A list of matches such as ``{"layer_T": 2, "layer_S": 1, "feature": "hidden", "loss": "hidden_mse"}``, with
+        ``"weight"`` and, where the widths differ, ``"proj": ["linear", 64, 192]``. It is empty when
+        ``recipe.hidden_weight`` is 0.
     """
     if not recipe.hidden_weight:
         return []

@@ -106,23 +106,29 @@ def _lesson(
 
 
 def draw_two_stages(scale: Scale = "full") -> Figure:
-    """The two-stage idea: teacher, assistant and student with the hidden states that are matched (notebook 00)."""
+    """The two-stage idea: teacher, assistant and student with the hidden states that are matched (notebook 00).
+
+    Widths are to scale, and every layer is equally tall. An arrow points from who teaches to who learns.
+    """
     chain = {"RoBERTa-wwm-ext": "teacher", "RBT6": "assistant", "MiniRBT-H256": "student"}
     shapes = [ARCHITECTURES[name].shape(scale) for name in chain]
     stages = ("stage 1: half the depth", "stage 2: a third of the width")
     names = [f"{chain[name]} {name}, {one.layers} × {one.hidden}" for name, one in zip(chain, shapes, strict=True)]
-    figure, (axes,) = panels([""], (9, 3.6), f"Two stages: {' → '.join(names)}. {'; '.join(stages)}")
+    figure, (axes,) = panels([""], (9, 3.8), f"Two stages: {' → '.join(names)}. {'; '.join(stages)}")
     for place, ((name, role), shape) in enumerate(zip(chain.items(), shapes, strict=True)):
-        width, height = 1.1 * shape.hidden / shapes[0].hidden, 12 / shape.layers
+        width = 1.1 * shape.hidden / shapes[0].hidden
         for layer in range(shape.layers):
-            corner = (2.4 * place - width / 2, layer * height + 0.08)
-            axes.add_patch(Rectangle(corner, width, height - 0.16, color=PALETTE[role], alpha=0.75, linewidth=0))
+            corner = (2.4 * place - width / 2, layer + 0.08)
+            axes.add_patch(Rectangle(corner, width, 0.84, color=PALETTE[role], alpha=0.75, linewidth=0))
         axes.text(2.4 * place, -0.5, f"{role}\n{name}", ha="center", va="top", color=PALETTE[role])
         if place:
             _matches(axes, place, shapes, layer_pairs(shapes[place - 1].layers, shape.layers))
     for place, words in enumerate(stages):
-        axes.text(2.4 * place + 1.2, 12.6, words, ha="center", va="bottom")
-    axes.set(xlim=(-0.8, 5.4), ylim=(-2.6, 13.8))
+        height = shapes[place].layers + 0.9
+        arrow = {"arrowstyle": "-|>", "color": PALETTE["other"], "linewidth": 1.6}
+        axes.annotate("", (2.4 * place + 1.8, height), (2.4 * place + 0.6, height), arrowprops=arrow)
+        axes.text(2.4 * place + 1.2, height + 0.4, f"teaches\n{words}", ha="center", va="bottom")
+    axes.set(xlim=(-0.8, 5.4), ylim=(-2.6, 15.6))
     axes.axis("off")
     return figure
 
@@ -133,9 +139,8 @@ def _matches(axes: Axes, place: int, shapes: list[Shape], pairs: list[tuple[int,
     left = 2.4 * (place - 1) + 0.55 * before.hidden / shapes[0].hidden
     right = 2.4 * place - 0.55 * after.hidden / shapes[0].hidden
     for theirs, ours in pairs:
-        heights = [theirs * 12 / before.layers, ours * 12 / after.layers]
-        axes.plot([left + 0.04, right - 0.04], heights, color=PALETTE["other"], linewidth=1, linestyle=":")
-        axes.plot(right - 0.05, heights[1], marker=">", markersize=4, color=PALETTE["other"])
+        axes.plot([left + 0.04, right - 0.04], [theirs, ours], color=PALETTE["other"], linewidth=1, linestyle=":")
+        axes.plot(right - 0.05, ours, marker=">", markersize=4, color=PALETTE["other"])
 
 
 # --- what is handed on ----------------------------------------------------------------------------------------------

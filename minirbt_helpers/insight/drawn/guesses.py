@@ -19,7 +19,7 @@ def draw_mask_guesses(text: str, answers: Mapping[str, Guesses], truth: str = ""
     of glosses has it.
 
     Args:
-        text: the text with its ``[MASK]``s.
+        text: the text, with ``[MASK]`` at each gap.
         answers: per model's name, what :func:`mask_guesses` returns; a name that begins with a key of the palette
             takes its colour.
         truth: what a person would write, one character per ``[MASK]``; candidates that agree are ticked.

@@ -59,8 +59,9 @@ def _what_is_wrong(number: int, fields: tuple[str, ...], known: Mapping[str, Glo
 def gloss_in_place(token: str, before: str = "", after: str = "") -> tuple[str, Gloss] | None:
     """The longest entry that a token makes with its neighbours: 气 after 今天天 makes 天气 *tiānqì* "weather".
 
-    The table knows no grammar: where a character could belong to either side, the longer word is named, and of
-    two that are equally long the one that begins earlier.
+    A neighbour that already belongs to another entry is not taken: in 今天天气 the gap after 今天 makes 天气, and not
+    天天. Apart from that the table knows no grammar: the longer word is named, and of two that are equally long the
+    one that begins earlier.
 
     Args:
         token: what a model writes into a gap.
@@ -71,9 +72,25 @@ def gloss_in_place(token: str, before: str = "", after: str = "") -> tuple[str, 
     """
     table = glosses()
     spare = max(map(len, table), default=0) - len(token)  # characters that the longest entry has beside the token
+    nearest, following = _last_entry(before, table), _last_entry(after, table, first=True)
+    torn = None
     for size in range(min(spare, len(before) + len(after)), -1, -1):
         for left in range(min(size, len(before)), max(size - len(after), 0) - 1, -1):
-            word = before[len(before) - left :] + token + after[: size - left]
-            if word in table:
+            right = size - left
+            word = before[len(before) - left :] + token + after[:right]
+            if word not in table:
+                continue
+            if not (0 < left < nearest or 0 < right < following):
                 return word, table[word]
-    return None
+            torn = torn or (word, table[word])
+    return torn
+
+
+def _last_entry(text: str, table: Mapping[str, Gloss], first: bool = False) -> int:
+    """How long the last (or first) entry of a text is; it is cut from the left, the longest entry first."""
+    longest, at, size = max(map(len, table), default=0), 0, 0
+    while at < len(text):
+        sizes = range(min(longest, len(text) - at), 1, -1)
+        size = next((size for size in sizes if text[at : at + size] in table), 1)
+        at += len(text) if first else size
+    return size
