@@ -57,7 +57,7 @@ def few_rows(tmp_path_factory) -> Path:
         text = file.read_text(encoding="utf-8")
         if text.startswith("{\n"):  # passages with questions, not a row a line
             content = json.loads(text)
-            enough = content["data"][: 2 if file.parent.name == "drcd" else 1]  # notebook 05 shows six of DRCD's
+            enough = content["data"][: 2 if file.parent.name == "drcd" else 1]
             copy.write_text(json.dumps(content | {"data": enough}), encoding="utf-8")
         else:
             copy.write_text("".join(text.splitlines(keepends=True)[:17]), encoding="utf-8")
