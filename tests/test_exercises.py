@@ -322,6 +322,32 @@ def test_a_message_says_how_far_and_on_which_smallest_input():
     assert "1 missing" in message and "hint('whole_words')" in message
 
 
+DIFFERENCES = [
+    ([[1, 2], [3]], [[1, 4], [3]], "first list, place 1: 4 is not right"),
+    ([[1, 2], [3]], [[1, 2, 3]], "first list: 1 entry too many; besides, 1 list too few"),
+    ([(0, 1), (1, 3)], [(0, 1), (1, 2)], "second pair, place 1: 2 is not right"),
+    ([(0, 1)], [0], "place 0, 0: a pair is asked for"),
+    ([(0, 1)], [[0, 1]], ""),
+    (["mask"], ["random"], "place 0: 'random' is not right"),
+    ([0.5], [1.0], "place 0, 1: too high, by a factor of 2"),
+    ([1, 2, 3], [1], "2 entries too few"),
+]
+
+
+@pytest.mark.parametrize(("right", "answer", "says"), DIFFERENCES, ids=[case[2] for case in DIFFERENCES])
+def test_a_difference_says_where(right, answer, says):
+    assert difference(plain(right), plain(answer), 1e-4) == says
+
+
+def test_an_answer_is_shown_in_its_own_form():
+    assert "you return [(0, 0)]: first pair" in judge(find("word_places"), lambda *_: [(0, 0)]).message
+
+
+def test_the_first_exercise_of_each_notebook_explains_the_marks():
+    heads = {name: cells.exercise_cells(name)[0].source for name in EXERCISES}
+    assert [name for name, head in heads.items() if cells.LEGEND in head] == [s.exercises[0].name for s in SHELVES]
+
+
 # --- helpers --------------------------------------------------------------------------------------------------------
 
 
@@ -424,6 +450,8 @@ def test_a_question_is_answered_rightly_by_its_answer_only(question):
         assert question.reason not in quizzes.reply(question, wrong), "a second try must be worth while"
     if not question.wrong:
         assert not quizzes.is_right(question, question.answer * 1.1 + 1)
+        assert question.reason not in quizzes.reply(question, question.answer * 1.1 + 1), "first a second try"
+        assert question.reason in quizzes.reply(question, question.answer * 0.5), "then the reason"
 
 
 def test_a_question_scores_its_first_answer(workspace, capsys):
@@ -443,6 +471,14 @@ def test_a_static_page_answers_by_unfolding():
         page = quizzes.static_html(question)
         assert page.count("<details") == max(1, len(question.choices))
         assert "<script" not in page and "http" not in page
+    assert ">8.1. 0.15²" in quizzes.static_html(find_question("half_word_two_tokens"))
+
+
+def test_a_wrong_number_gets_a_direction_first():
+    said = [quizzes.reply(find_question("budget_of_forty"), number) for number in (7, 5)]
+    assert said[0] == "Not quite: too high. Try once more."
+    assert said[1].startswith("Not quite: too low. 15% of 40")
+    assert "in per cent, please" in quizzes.reply(find_question("half_word_two_tokens"), 0.081)
 
 
 def test_the_live_question_answers_and_carries_the_static_one(monkeypatch):

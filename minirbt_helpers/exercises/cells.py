@@ -6,11 +6,15 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from .catalogue import find, find_question
+from .catalogue import SHELVES, find, find_question
 from .exercise import Exercise, Question
 from .notes import STARS
 
 MARK = "minirbt"  # the key in a cell's metadata that says which entry the cell belongs to
+LEGEND = (  # beneath the head of a notebook's first exercise
+    f"{STARS[1]} easy, {STARS[2]} medium, {STARS[3]} hard. The minutes include reading. "
+    "`hint(…)` and `solution(…)` help, with the exercise's name."
+)
 
 
 def exercise_cells(name: str) -> list[NotebookNode]:
@@ -22,7 +26,7 @@ def exercise_cells(name: str) -> list[NotebookNode]:
         CourseError: no such exercise.
     """
     one = find(name)
-    check = f'from minirbt_helpers.exercises import check\n\ncheck("{name}", {name})'
+    check = f'from minirbt_helpers.exercises import check, hint, solution\n\ncheck("{name}", {name})'
     return [
         _cell(new_markdown_cell(_statement(one)), name, "statement"),
         _cell(new_code_cell(one.stub), name, "stub"),
@@ -74,7 +78,8 @@ def _cell(cell: NotebookNode, name: str, part: str) -> NotebookNode:
 
 def _statement(one: Exercise) -> str:
     head = f"**Exercise: {one.title}** {STARS[one.difficulty]} ({one.minutes} minutes) · *{one.use}*"
-    return f"{head}\n\n{one.statement}"
+    legend = f"\n\n{LEGEND}" if any(one is shelf.exercises[0] for shelf in SHELVES) else ""
+    return f"{head}{legend}\n\n{one.statement}"
 
 
 def _folded(one: Exercise) -> str:

@@ -71,7 +71,7 @@ class Exercise:
         """The source of the solution, which runs by itself."""
         lines, node = self._source
         signature = lines[node.lineno - 1 : node.body[0].lineno - 1]
-        body = lines[node.body[0].end_lineno : node.end_lineno]  # behind the docstring
+        body = lines[node.body[0].end_lineno : node.end_lineno]  # after the docstring
         return self._with_imports("\n".join([*signature, *body]))
 
     @cached_property

@@ -80,7 +80,7 @@ WRONG = {
         Wrong("no spaces", in_a_row, "may hold spaces"),
         Wrong("last character for end", lambda t, w: found(t, w, end=-1), "behind the last character"),
         Wrong("counted with [CLS]", lambda t, w: found(t, w, shift=1), "no [CLS] in a text"),
-        Wrong("begins alone", lambda t, w: [begin for begin, _ in found(t, w)], "a list is asked for"),
+        Wrong("begins alone", lambda t, w: [begin for begin, _ in found(t, w)], "a pair is asked for"),
         Wrong("begin and length", lambda t, w: [(b, e - b) for b, e in found(t, w)], "not its length"),
     ],
     "continuing_tokens": [
