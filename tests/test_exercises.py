@@ -332,6 +332,7 @@ DIFFERENCES = [
     ([(0, 1)], [[0, 1]], ""),
     (["mask"], ["random"], "place 0: 'random' is not right"),
     ([0.5], [1.0], "place 0, 1: too high, by a factor of 2"),
+    (0.5, 50.0, "too high, by a factor of 100: is it in per cent?"),
     ([1, 2, 3], [1], "2 entries too few"),
 ]
 
@@ -550,6 +551,16 @@ def test_cells_make_a_valid_notebook_that_is_renewed_in_place():
 def test_notebooks_hold_the_cells_that_their_entries_make(path):
     content = nbformat.read(path, as_version=4)
     assert [cell.source for cell in cells.renew_cells(content).cells] == [cell.source for cell in content.cells]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_a_statement_has_an_example_that_is_true(exercise):
+    examples = re.findall(r"`(\w+\([^`]*\))`\s+gives\s+`([^`]*)`", exercise.statement)
+    assert examples
+    known = {exercise.name: exercise.solve, "tensor": torch.tensor}
+    for call, shown in examples:
+        truth, said = (plain(eval(code.replace("…", ""), known)) for code in (call, shown))
+        assert not difference(truth, said, 3e-3), (call, shown)
 
 
 def test_statements_gloss_their_chinese():

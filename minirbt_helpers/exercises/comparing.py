@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 MOST = 2_000  # entries that are read of an answer
-SHOWN = 90  # characters of a value in a message
+SHOWN = 140  # characters of a value in a message
 DIGITS = 4  # of a number in a message
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
@@ -123,6 +123,8 @@ def _of_numbers(right: float, answer: object, tolerance: float) -> str:
     if not right or abs(answer) < 1e-9 * abs(right):
         return side
     ratio = max(answer / right, right / answer)
+    if 0 < right <= 1 and abs(answer - 100 * right) <= 1e-3 * answer:
+        return "too high, by a factor of 100: is it in per cent?"
     return f"{side}, by a factor of {ratio:.3g}" if ratio >= 1.5 else f"{side}, by {100 * abs(off / right):.2g}%"
 
 

@@ -167,8 +167,10 @@ def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]
     - A token that follows a special token begins a word, whatever its flag says (a block may start in the middle of
       a word; notebook 02).
 
-    [CLS] 天 气 好 [SEP] (天气 *tiānqì* “weather”, 好 *hǎo* “good”) has the flag at 气, and gives `[[1, 2], [3]]`. The
-    block [CLS] 气 好 [SEP] has it there, too, and gives `[[1], [2]]`.
+    [CLS] 天 气 好 [SEP] (天气 *tiānqì* “weather”, 好 *hǎo* “good”) has the flag at 气:
+    `words_of_block([False, False, True, False, False], [True, False, False, False, True])` gives `[[1, 2], [3]]`. The
+    block [CLS] 气 好 [SEP] has it there, too: `words_of_block([False, True, False, False], [True, False, False, True])`
+    gives `[[1], [2]]`.
     """
     words = []
     for place, goes_on in enumerate(continues):
