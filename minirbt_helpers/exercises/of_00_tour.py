@@ -63,7 +63,7 @@ def fill_gap(logits: list[float], names: list[str], top: int) -> list[tuple[str,
     """At a gap a model gives one number for every entry of its vocabulary, a *logit*. Write `fill_gap`: turn the
     logits into probabilities with softmax, and return the `top` likeliest entries, the likeliest first.
 
-    - `logits[i]` belongs to the token `names[i]`.
+    - `logits[i]` belongs to the token `names[i]`, and `top` is at most the number of names.
     - Each entry of the result is a pair: the token and its probability.
 
     `fill_gap([0.0, 1.0], ["好", "天"], 1)` gives `[("天", 0.731…)]` (好 *hǎo* “good”, 天 *tiān* “sky”).
@@ -250,7 +250,7 @@ def times_faster(slow: list[float], fast: list[float]) -> float:
 def share_kept(scores: dict[str, float], teacher: dict[str, float]) -> float:
     """`scores` holds a student's score by task, `teacher` its teacher's. Write `share_kept`: on average over the
     tasks that **both** were measured on, what share of the teacher's score does the student have? 1.0 means as good
-    as the teacher.
+    as the teacher. There is at least one such task.
 
     `share_kept({"A": 45.0, "B": 80.0}, {"A": 50.0, "C": 70.0})` gives `0.9`.
     """

@@ -102,6 +102,7 @@ def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
         ([(0, 2), (2, 3)], [(1, 3)]),
         ([(0, 1), (1, 3)], [(0, 2)]),
         ([(0, 3), (3, 4)], [(1, 4)]),
+        ([(0, 3), (3, 4)], [(0, 2), (2, 4)]),
         ([(0, 2), (2, 4), (4, 5), (5, 6), (6, 12)], [(4, 6)]),
     ],
     hints=(
@@ -166,6 +167,14 @@ def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
                 token
                 for token, (begin, end) in enumerate(offsets, 1)
                 if any(begin < last and end > first + 1 and begin != first for first, last in spans)
+            ],
+        ),
+        (
+            "A token that runs over a word's end continues it only if it begins inside it, after its first character.",
+            lambda offsets, spans: [
+                token
+                for token, (begin, end) in enumerate(offsets, 1)
+                if any(first < begin < last or begin < last < end for first, last in spans)
             ],
         ),
         (

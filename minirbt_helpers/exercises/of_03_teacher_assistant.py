@@ -217,8 +217,8 @@ def _common(p, n, q, m):
 def errors_apart(p: float, n: int, q: float, m: int) -> float:
     """One model is right at a share `p` of `n` questions, another one at a share `q` of `m` other questions. The
     standard error of a share is √(p(1 − p)/n). Write `errors_apart`: the difference `q - p`, in standard errors of
-    that difference. (Beyond 2 or below −2 it is more than chance explains.) The two sets of questions are
-    independent.
+    that difference. Beyond 2 or below −2 it is more than chance explains. The two sets of questions are independent,
+    and both shares lie above 0 and below 1.
 
     `errors_apart(0.5, 100, 0.6, 100)` gives `1.429…`.
     """

@@ -148,8 +148,8 @@ def layer_work(hidden: int, ffn: int, length: int) -> int:
 )
 def whole_speed_up(constant: float, factor: float) -> float:
     """A model spends the share `constant` of its time on things that no smaller model saves. All the rest becomes
-    `factor` times as fast in the smaller model. Write `whole_speed_up`: how many times as fast is the smaller model
-    in all?
+    `factor` times as fast in the smaller model. The share is from 0 to 1, both included. Write `whole_speed_up`: how
+    many times as fast is the smaller model in all?
 
     `whole_speed_up(0.5, 2.0)` gives `1.333…`.
     """

@@ -133,6 +133,10 @@ def overlapping(offsets, spans):
     return [n for n, (s, t) in enumerate(offsets, 1) if any(s < e and t > b + 1 and s != b for b, e in spans)]
 
 
+def over_an_end(offsets, spans):
+    return [n for n, (s, t) in enumerate(offsets, 1) if any(b < s < e or s < e < t for b, e in spans)]
+
+
 def all_but_the_first(offsets, spans):
     found = []
     for begin, end in spans:
@@ -171,6 +175,7 @@ WRONG = {
         ),
         Wrong("the token's end counts", within, "Where the token begins decides"),
         Wrong("overlap", overlapping, "runs into a word"),
+        Wrong("runs over an end", over_an_end, "runs over a word's end"),
         Wrong("all but the first", all_but_the_first, "may begin after the word's first character"),
         Wrong("not at a word's beginning", no_first, "outside every span"),
         Wrong("flags", lambda o, s: [p in reference(o, s) for p in range(1, len(o) + 1)], "not True and False"),
