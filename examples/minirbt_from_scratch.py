@@ -208,7 +208,7 @@ def newborn(teacher, seed=0):
 
 
 def look_at_neighbours(model):
-    """Make four heads of the first layer look one token back, and four one token ahead (notebook 03, the aside)."""
+    """Make four heads of the first layer look one token back, and four one token ahead (notebook 09)."""
     speeds = torch.logspace(0.4, -1.3, 4)  # of four waves, fast to slow: 2.5 to 0.05 radians per token
     angles = torch.arange(len(model[POSITIONS]))[:, None] * speeds  # [places, 4]
     waves = torch.cat([angles.sin(), angles.cos()], 1)  # [places, 8]

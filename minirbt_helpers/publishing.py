@@ -11,7 +11,7 @@ from .workspace import atomic_folder, versions, write_json
 SHOWN = (
     "length", "steps", "batch_size", "optimizer", "learning_rate", "warmup", "weight_decay", "mask_unit",
     "mask_probability", "mask_budget", "temperature", "kd_weight", "temperature_squared", "hidden_weight",
-    "hard_label_weight", "project_equal_widths", "inherit_embeddings", "precision", "seed",
+    "hard_label_weight", "project_equal_widths", "inherit_embeddings", "neighbour_heads", "precision", "seed",
 )  # fmt: skip
 SMALL = "Sample scale: a quarter of every width and little training. It shows the method, not what it reaches."
 FIGURES = (

@@ -73,6 +73,7 @@ class Recipe(BaseModel):
     hard_label_weight: float = Field(description="weight of the plain MLM loss", ge=0)
     project_equal_widths: bool = Field(description="a projection also where teacher and student are equally wide")
     inherit_embeddings: bool = Field(description="a random student's embeddings start from its teacher's")
+    neighbour_heads: bool = Field(description="a random student's first heads look one token back and one ahead")
     matches: Matches | None = Field(
         default=None,
         description="TextBrewer's intermediate_matches, as JSON or a .json file; None: evenly spread hidden states",
@@ -114,6 +115,7 @@ SCALES: dict[str, dict] = {
         hard_label_weight=0.0,
         project_equal_widths=True,
         inherit_embeddings=False,
+        neighbour_heads=False,
         precision="bf16",
         workers=4,
         evaluate_every=1000,
@@ -138,6 +140,7 @@ SCALES: dict[str, dict] = {
         hard_label_weight=1.0,
         project_equal_widths=False,
         inherit_embeddings=True,
+        neighbour_heads=True,
         precision="fp32",
         workers=0,
         evaluate_every=20,
@@ -155,7 +158,24 @@ DEPARTURES = (
     "hard_label_weight",
     "project_equal_widths",
     "inherit_embeddings",
+    "neighbour_heads",
 )
+# What notebook 04's live runs change at sample scale: fewer tokens, in more and smaller steps. The student's first
+# guess on held-out sample text, whole words, seed 0, 240 steps: 10.2%; without neighbour_heads 6.9%, which is that of
+# the commonest token. With AdamW: 10.8%.
+LIVE: dict[str, float] = dict(
+    steps=200, batch_size=4, micro_batch=4, learning_rate=3e-3, evaluate_every=50, checkpoint_every=200
+)
+
+
+def live_recipe(recipe: Recipe) -> Recipe:
+    """The recipe of a distillation that one watches: :data:`LIVE` at sample scale, where no other value was chosen."""
+    if recipe.scale != "sample":
+        return recipe
+    chosen = {name for name in LIVE if getattr(recipe, name) != SCALES["sample"][name]}
+    if chosen & {"batch_size", "micro_batch"}:  # the one divides the other
+        chosen |= {"batch_size", "micro_batch"}
+    return recipe.model_copy(update={name: value for name, value in LIVE.items() if name not in chosen})
 
 
 def load_recipe(scale: str = "sample", **overrides: object) -> Recipe:

@@ -52,6 +52,12 @@ def seed_rows(text: str, title: str) -> dict[str, list[str]]:
     return table
 
 
+def test_every_published_task_has_a_floor_below_its_best_score():
+    for task, models in insight.published_scores().items():
+        _, floor = insight.MEASURED_FLOORS[task]
+        assert 0 <= floor < 100 * max(score for (score,) in models.values())
+
+
 def test_all_published_numbers_are_the_seeds(shared):
     text = (shared / "seed-minirbt.md").read_text(encoding="utf-8")
     sizes = seed_rows(text, "| 模型 | 层数 | 隐层大小 | FFN大小")

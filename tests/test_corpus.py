@@ -182,6 +182,7 @@ def cached(corpus, tokenizer, home, **settings):
     return cached_blocks(corpus, tokenizer, home, **settings)
 
 
+@pytest.mark.slow
 def test_blocks_are_made_once_and_anew_when_anything_changes(corpus, tokenizer, tmp_path):
     home = tmp_path / "home"
     first = cached(corpus, tokenizer, home)

@@ -15,7 +15,7 @@ from conftest import ROOT, minirbt
 
 from minirbt_helpers.course import notebooks, run_course
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.recipe import SCALES, Recipe, load_recipe, recipe_from_notebook
+from minirbt_helpers.recipe import LIVE, SCALES, Recipe, live_recipe, load_recipe, recipe_from_notebook
 
 NAMES = [path.stem for path in notebooks()]
 IN_COLAB = "https://colab.research.google.com/github/minirbt-course/minirbt-course/blob/main/notebooks/"
@@ -104,7 +104,7 @@ def test_committed_notebooks_are_clean(name):
 def test_links_between_notebooks_lead_somewhere():
     for path in notebooks():
         for cell in nbformat.read(path, as_version=4).cells:
-            for link in re.findall(r"\]\(([^)#]+\.ipynb)\)", cell.source):
+            for link in re.findall(r"\]\(([^)#]+\.(?:ipynb|md))\)", cell.source):
                 assert (path.parent / link.removeprefix(IN_COLAB)).exists(), f"{path.name}: {link}"
 
 
@@ -159,6 +159,14 @@ def test_full_is_the_published_recipe():
     )
     assert (full.optimizer, full.hard_label_weight, full.temperature_squared) == ("adamw", 0, False)
     assert set(SCALES) == {"sample", "full"}
+
+
+def test_a_live_run_keeps_what_was_chosen():
+    assert live_recipe(load_recipe("full")) == load_recipe("full")
+    assert live_recipe(load_recipe("sample")) == load_recipe("sample", **LIVE)
+    chosen = live_recipe(load_recipe("sample", steps=6, batch_size=8))
+    assert (chosen.steps, chosen.batch_size, chosen.micro_batch) == (6, 8, 8)
+    assert chosen.learning_rate == LIVE["learning_rate"]
 
 
 # --- the command line -----------------------------------------------------------------------------------------------

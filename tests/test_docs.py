@@ -7,7 +7,7 @@ from conftest import ROOT
 
 from minirbt_helpers.recipe import parameters_table
 
-PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.md")])
+PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")])
 
 
 def read(name: str) -> str:

@@ -349,13 +349,11 @@ def test_the_slurm_script_is_two_machines_here(tmp_path, tokenizer, segmenter):
     assert BertForMaskedLM.from_pretrained(tmp_path / "runs" / "full" / "student").config.hidden_size == 12
 
 
-def test_every_option_that_the_docs_and_the_notebook_name_exists():
-    """The table of the original's options: the same rows in both, and each of ours is an option of `distill`."""
+def test_every_option_that_the_docs_name_exists():
+    """The table of the original's options: each of ours is an option of `distill`."""
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `--?[a-z].*\|$|^\| `torch.*\|$|^\| which stage.*\|$", page, re.M)
-    notebook = nbformat.read(ROOT / "notebooks" / "08_going_to_full_size.ipynb", as_version=4)
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert len(rows) > 10 and all(row in prose for row in rows)
+    assert len(rows) > 10
     named = {option for row in rows for option in re.findall(r"`(--[a-z-]+)", row.split("|")[2])}
     known = {f"--{name.replace('_', '-')}" for name in Recipe.model_fields} | {"--stage", "--student-weights"}
     assert named <= known, named - known

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.models import ARCHITECTURES, inherit_embeddings, load_model, take_layers
+from minirbt_helpers.models import ARCHITECTURES, inherit_embeddings, load_model, look_at_neighbours, take_layers
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -102,3 +102,20 @@ def test_inherited_embeddings_keep_the_teachers_distances(teacher):
     assert errors[0] < 1e-4 < errors[1] < 1
     with pytest.raises(CourseError, match="cannot start"):
         inherit_embeddings(whole, narrow)
+
+
+def test_a_narrow_student_looks_at_neighbours_and_keeps_its_words_directions(teacher):
+    student = ARCHITECTURES["MiniRBT-H256"].random_model("sample", teacher.config.vocab_size).eval()
+    inherit_embeddings(student, teacher)
+    words = student.bert.embeddings.word_embeddings.weight.detach()
+    before = words[:, :-8] - words[:, :-8].mean(0)
+    look_at_neighbours(student)
+    after = words[:, :-8]
+    assert torch.cosine_similarity(before, after, dim=1).min() > 0.999 and not words[:, -8:].any()
+    assert (after.norm(dim=1) - after.norm(dim=1)[0]).abs().max() < 1e-4  # all of one length
+    student.set_attn_implementation("eager")
+    ids = torch.arange(100, 120)[None]
+    with torch.no_grad():
+        heads = student.bert(ids, output_attentions=True).attentions[0][0]  # [heads, tokens, tokens]
+    half = len(heads) // 2
+    assert heads[:half].diagonal(-1, 1, 2).min() > 0.5 and heads[half:].diagonal(1, 1, 2).min() > 0.5

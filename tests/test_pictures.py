@@ -185,3 +185,15 @@ def test_names_of_dots_keep_off_seeds_and_baseline():
     assert not any(box.contains(*dot) for box in boxes for dot in dots)
     _, baseline = axes.transData.transform((10, 0.515))
     assert not any(box.y0 < baseline < box.y1 for box in boxes)
+
+
+def test_a_name_far_from_its_dot_is_tied_to_it():
+    near = {"teacher": [0.5], "student": [0.4]}
+    (axes,) = insight.draw_quality({"bq": near}, {"teacher": 20, "student": 3}, "milliseconds").axes
+    assert [text.get_text() for text in axes.texts] == ["student", "teacher"]
+    crowd = {name: [0.5 + 0.001 * number] for number, name in enumerate("abcdefgh")}
+    (axes,) = insight.draw_quality({"bq": crowd}, dict.fromkeys(crowd, 10), "milliseconds").axes
+    for name, after in zip(axes.texts, [*axes.texts[1:], None], strict=True):
+        far = max(map(abs, name.xyann)) > 7
+        assert not name.get_text() or far == bool(after and not after.get_text())
+    assert any(not text.get_text() and text.arrow_patch for text in axes.texts)

@@ -318,6 +318,7 @@ def test_predictions_do_not_depend_on_their_company(tuned):
         tuned.answer("哪里？", "北京")
 
 
+@pytest.mark.slow
 def test_what_is_saved_comes_back(tuned, tmp_path):
     tuned.save(tmp_path / "model")
     back = Finetuned.load(tmp_path / "model")

@@ -163,6 +163,7 @@ def test_a_line_of_a_million_characters(tmp_path, tokenizer, segmenter):
     assert len(rows[1]) > 33_000 * 5 and rows[1][:3] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_processes_make_the_very_same_file(tmp_path, tokenizer, segmenter, monkeypatch):
     monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (2000, 0, None))
     text = tmp_path / "text.txt"

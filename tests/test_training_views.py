@@ -101,7 +101,7 @@ def test_towers_of_a_configuration():
     config = ARCHITECTURES["RBT6"].config("sample", 100)
     assert insight.Tower.of_states("assistant", config).boxes == ("0", "1", "2", "3", "4", "5", "6")
     layers = insight.Tower.of_layers("assistant", config)
-    assert layers.boxes == ("embeddings", "0", "1", "2", "3", "4", "5", "MLM head")
+    assert layers.boxes == ("embeddings", "1", "2", "3", "4", "5", "6", "MLM head")
     assert layers.width == 192
 
 

@@ -13,7 +13,7 @@ from . import (
     of_06_looking_inside,
     of_07_comparing_models,
     of_08_going_to_full_size,
-    of_raising_a_teacher,
+    of_09_raising_a_teacher,
 )
 from .exercise import Exercise, Question, Shelf
 
@@ -22,12 +22,12 @@ SHELVES: tuple[Shelf, ...] = (
     of_01_whole_word_masking.shelf,
     of_02_ltp_references.shelf,
     of_03_teacher_assistant.shelf,
-    of_raising_a_teacher.shelf,
     of_04_two_stage_distillation.shelf,
     of_05_finetuning.shelf,
     of_06_looking_inside.shelf,
     of_07_comparing_models.shelf,
     of_08_going_to_full_size.shelf,
+    of_09_raising_a_teacher.shelf,
 )
 EXERCISES: dict[str, Exercise] = {one.name: one for shelf in SHELVES for one in shelf.exercises}
 QUESTIONS: dict[str, Question] = {one.name: one for shelf in SHELVES for one in shelf.questions}

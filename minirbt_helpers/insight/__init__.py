@@ -42,7 +42,7 @@ from .measured.hidden_states import (
     token_paths,
     token_states,
 )
-from .measured.published import PUBLISHED_STAGES, published_scores, published_table
+from .measured.published import MEASURED_FLOORS, PUBLISHED_STAGES, published_scores, published_table
 from .measured.reading import Reading, Sentence, readings, sentences
 from .measured.scores import accuracy_difference, kept_shares, standard_error
 from .measured.sizes import (
@@ -71,11 +71,11 @@ from .measured.speed import (
 from .measured.words import masking_states, token_words
 
 __all__ = [
-    "PALETTE", "PUBLISHED_STAGES", "AttentionExplorer", "Gloss", "LiveLosses", "Reading", "Sentence", "SpeedCase",
-    "Spread", "Tower", "accuracy_difference", "benchmark_rows", "best_projection", "call_timings", "cka_matrix",
-    "comparison_table", "counted_operations", "draw_accuracies", "draw_accuracy_by_depth", "draw_all_heads",
-    "draw_blocks", "draw_cka", "draw_cloze", "draw_epochs", "draw_family", "draw_head", "draw_head_pair",
-    "draw_hidden_match", "draw_kept_shares", "draw_layer", "draw_layer_guesses", "draw_layer_pairs",
+    "MEASURED_FLOORS", "PALETTE", "PUBLISHED_STAGES", "AttentionExplorer", "Gloss", "LiveLosses", "Reading", "Sentence",
+    "SpeedCase", "Spread", "Tower", "accuracy_difference", "benchmark_rows", "best_projection", "call_timings",
+    "cka_matrix", "comparison_table", "counted_operations", "draw_accuracies", "draw_accuracy_by_depth",
+    "draw_all_heads", "draw_blocks", "draw_cka", "draw_cloze", "draw_epochs", "draw_family", "draw_head",
+    "draw_head_pair", "draw_hidden_match", "draw_kept_shares", "draw_layer", "draw_layer_guesses", "draw_layer_pairs",
     "draw_learning_rates", "draw_losses", "draw_mask_guesses", "draw_masking", "draw_match_losses", "draw_parameters",
     "draw_paths", "draw_product_rates", "draw_quality", "draw_speed_reasons", "draw_speed_ups", "draw_table",
     "draw_task_scores", "draw_temperatures", "draw_time_parts", "draw_two_stages", "draw_word_binding", "draw_words",

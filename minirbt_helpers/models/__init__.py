@@ -3,7 +3,14 @@
 from transformers.utils import logging
 
 from .architectures import ARCHITECTURES, Architecture, Shape, find_architecture
-from .initialisation import inherit_embeddings, load_model, load_tokenizer, start_from_counts, take_layers
+from .initialisation import (
+    inherit_embeddings,
+    load_model,
+    load_tokenizer,
+    look_at_neighbours,
+    start_from_counts,
+    take_layers,
+)
 from .pruning import prune_vocabulary
 
 logging.disable_progress_bar()  # a bar for every small file read or written would drown the ones that matter
@@ -16,6 +23,7 @@ __all__ = [
     "inherit_embeddings",
     "load_model",
     "load_tokenizer",
+    "look_at_neighbours",
     "prune_vocabulary",
     "start_from_counts",
     "take_layers",

@@ -124,7 +124,7 @@ def start_from_counts(
     Source: Levy and Goldberg, "Neural Word Embedding as Implicit Matrix Factorization" (NeurIPS 2014).
     """
     embeddings, config = model.bert.embeddings, model.config
-    words, positions = embeddings.word_embeddings.weight, embeddings.position_embeddings.weight
+    words = embeddings.word_embeddings.weight
     size, width = words.shape
     pairs = width // config.num_attention_heads // 2
     place = 2 * pairs  # so many dimensions tell the place
@@ -139,13 +139,41 @@ def start_from_counts(
     vectors = F.normalize(vectors - vectors.mean(0), dim=1) * NORM
     known = (each > 0)[:, None]  # a token that is never read keeps its random start
     words[:, :-place] = torch.where(known, vectors, words[:, :-place])
-    words[:, -place:] = 0
-    speeds = torch.logspace(*SPEEDS, pairs)
-    positions.zero_()
-    positions[:, -place:] = _waves(len(positions), speeds) * NORM
-    _look_at_neighbours(model.bert.encoder.layer[0].attention, speeds)
+    _tell_places(model, pairs)
     frequency = torch.from_numpy(np.bincount(tokens, minlength=size)).float() + 0.5
     model.cls.predictions.bias.copy_((frequency / frequency.sum()).log())
+
+
+@torch.no_grad()
+def look_at_neighbours(model: BertForMaskedLM) -> None:
+    """Let a new model look beside a gap from its first step, in place: half of its first heads one token back, half
+    one ahead.
+
+    As :func:`start_from_counts`, for word embeddings that are there already, such as inherited ones. These keep their
+    leading directions, all at one length. The last dimensions, as many as a head has, are left to the positions, and
+    all segments begin alike. A departure of the sample scale: in few steps a student without it says the most frequent
+    token everywhere.
+
+    Args:
+        model: changed.
+    """
+    embeddings, config = model.bert.embeddings, model.config
+    words = embeddings.word_embeddings.weight  # [vocabulary, hidden]
+    pairs = words.shape[1] // config.num_attention_heads // 2
+    leading = words[:, : -2 * pairs]
+    words[:, : -2 * pairs] = F.normalize(leading - leading.mean(0), dim=1) * NORM
+    embeddings.token_type_embeddings.weight.zero_()
+    _tell_places(model, pairs)
+
+
+def _tell_places(model: BertForMaskedLM, pairs: int) -> None:
+    """Waves for positions in the last dimensions, two for each speed, and heads of the first layer that read them."""
+    embeddings, speeds = model.bert.embeddings, torch.logspace(*SPEEDS, pairs)
+    positions = embeddings.position_embeddings.weight  # [length, hidden]
+    embeddings.word_embeddings.weight[:, -2 * pairs :] = 0
+    positions.zero_()
+    positions[:, -2 * pairs :] = _waves(len(positions), speeds) * NORM
+    _look_at_neighbours(model.bert.encoder.layer[0].attention, speeds)
 
 
 def _neighbours(tokens: NDArray, size: int, ignored: list[int], window: int) -> Tensor:

@@ -19,7 +19,15 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
 from ..hub import vocabulary_size
-from ..models import Architecture, find_architecture, inherit_embeddings, load_model, load_tokenizer, take_layers
+from ..models import (
+    Architecture,
+    find_architecture,
+    inherit_embeddings,
+    load_model,
+    load_tokenizer,
+    look_at_neighbours,
+    take_layers,
+)
 from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
 from .batches import Batches
@@ -398,11 +406,13 @@ def _student(
 
 
 def newborn(recipe: Recipe, architecture: Architecture, teacher: BertForMaskedLM) -> BertForMaskedLM:
-    """A student that knows nothing yet, but for the embeddings it inherits if the recipe says so."""
+    """A student that knows nothing yet, but for the embeddings and the first heads that the recipe may give it."""
     settings = {name: getattr(teacher.config, name) for name in FROM_TEACHER}
     student = architecture.random_model(recipe.scale, teacher.config.vocab_size, recipe.seed, **settings)
     if recipe.inherit_embeddings:
         inherit_embeddings(student, teacher)
+    if recipe.neighbour_heads:
+        look_at_neighbours(student)
     return student
 
 

@@ -1,4 +1,4 @@
-"""Pre-training from nothing on a small budget: shallow and short first, then deeper and longer (notebook 03).
+"""Pre-training from nothing on a small budget: shallow and short first, then deeper and longer (notebook 09).
 
 Most of what a young model learns - which tokens are frequent, which stand beside which - it learns as
 well with three layers on short blocks, in a small part of the time. New layers that

@@ -161,8 +161,8 @@ class Tower:
 
     @classmethod
     def of_layers(cls, name: str, config: BertConfig) -> "Tower":
-        """What is copied: embeddings, layers counted from 0, MLM head (notebook 03)."""
-        layers = map(str, range(config.num_hidden_layers))
+        """What is copied: embeddings, layers counted from 1, MLM head (notebook 03)."""
+        layers = map(str, range(1, config.num_hidden_layers + 1))
         return cls(name, ("embeddings", *layers, "MLM head"), config.hidden_size)
 
 

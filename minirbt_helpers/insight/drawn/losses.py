@@ -44,11 +44,11 @@ def draw_temperatures(
     alt = "Probabilities by temperature. " + ". ".join(
         f"T = {temperature:g}: {listed(dict(zip(names, of, strict=True)))}" for temperature, of in shares.items()
     )
-    figure, grid = panels(titles, (3.1, 3.2), alt)
+    figure, grid = panels(titles, (3.1, 3.2), alt, sharey=True)  # one scale: bars shrink where a prediction is softer
     for axes, heights in zip(grid, shares.values(), strict=True):
         axes.bar(range(top), heights, color=[PALETTE["student" if name == answer else "teacher"] for name in names])
         axes.set_xticks(range(top), names)
-        in_percent(axes.yaxis)
+    in_percent(grid[0].yaxis)
     grid[0].set_ylabel("probability")
     return figure
 
@@ -79,6 +79,9 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
     for axes in above[-len(ACCURACIES) :]:
         in_percent(axes.yaxis)
     above[0].legend()
+    above[0].set_ylabel("nats")
+    if matches:
+        below[0].set_ylabel("loss of the match")
     for axes, (kind, layer) in zip(below, matches, strict=True):
         place = "embeddings" if (kind, layer) == ("hidden", 0) else f"layer {layer}"
         axes.set(title=f"{kind}, {place}", xlabel="step", ylim=(0, None))

@@ -20,6 +20,7 @@ NAME_SPOTS = [  # where a name may stand beside its dot: points right and up, an
     ((12, 12), "left", "bottom"), ((-12, 12), "right", "bottom"), ((12, -12), "left", "top"),
     ((-12, -12), "right", "top"), ((0, -24), "center", "top"),
 ]  # fmt: skip
+NEAR = 7  # points; a name that stands farther off is tied to its dot by a line
 
 
 # --- masked words ---------------------------------------------------------------------------------------------------
@@ -302,6 +303,9 @@ def _names(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[st
             if inside and not any(box.overlaps(other) for other in taken):
                 break
         taken.append(box)
+        if max(map(abs, shift)) > NEAR:
+            leader = {"arrowstyle": "-", "color": "#767C85", "linewidth": 0.6}
+            axes.annotate("", means[name], shift, textcoords="offset points", arrowprops=leader)
 
 
 def _circles(axes: Axes, dots: Sequence[tuple[float, float]], points: float) -> list[Bbox]:

@@ -1,4 +1,4 @@
-"""Exercises of the notebook on raising a teacher: the loss, the counts, the heads that look aside, the growing."""
+"""Exercises of notebook 09: the loss, the counts, the heads that look aside, the growing."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from .exercise import Shelf
 from .samples import normal, whole
 
-shelf = Shelf("raising_a_teacher", "Raising a teacher")
+shelf = Shelf("09_raising_a_teacher", "Raising a teacher")
 
 
 def _labels(*labels: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of the notebook on raising a teacher."""
+"""Wrong answers to the exercises of notebook 09."""
 
 import torch
 
