@@ -186,7 +186,9 @@ def tables_apart(p, q):
 
 
 HELPERS_AGREE = {
-    "token_fates": from_room("insight.masking_states"),
+    "token_fates": lambda *given: [
+        {"kept": "not asked"}.get(state, state) for state in map(str, from_room("insight.masking_states")(*given))
+    ],
     "word_places": from_room("text.word_spans"),
     "layer_parameters": in_one_layer,
     "mlm_loss": F.cross_entropy,
@@ -321,6 +323,34 @@ def test_a_message_says_how_far_and_on_which_smallest_input():
     assert "1 missing" in message and "hint('whole_words')" in message
 
 
+DIFFERENCES = [
+    ([[1, 2], [3]], [[1, 4], [3]], "first list, place 1: 4 is not right"),
+    ([[1, 2], [3]], [[1, 2, 3]], "first list: 1 entry too many; besides, 1 list too few"),
+    ([(0, 1), (1, 3)], [(0, 1), (1, 2)], "second pair, place 1: 2 is not right"),
+    ([(0, 1)], [0], "place 0, 0: a pair is asked for"),
+    ([(0, 1)], [[0, 1]], ""),
+    (["mask"], ["random"], "place 0: 'random' is not right"),
+    ([0.5], [1.0], "place 0, 1: too high, by a factor of 2"),
+    (0.5, 50.0, "too high, by a factor of 100: is it in per cent?"),
+    ([1, 2, 3], [1], "2 entries too few"),
+]
+
+
+@pytest.mark.parametrize(("right", "answer", "says"), DIFFERENCES, ids=[case[2] for case in DIFFERENCES])
+def test_a_difference_says_where(right, answer, says):
+    assert difference(plain(right), plain(answer), 1e-4) == says
+
+
+def test_an_answer_is_shown_in_its_own_form():
+    assert "you return [(0, 0)]: first pair" in judge(find("word_places"), lambda *_: [(0, 0)]).message
+
+
+def test_the_first_exercise_of_a_notebook_explains_the_marks():
+    made = [cell for name in ("cut_agreement", "pack_lines") for cell in cells.exercise_cells(name)]
+    renewed = cells.renew_cells(nbformat.v4.new_notebook(cells=made)).cells
+    assert [place for place, cell in enumerate(renewed) if cells.LEGEND in cell.source] == [0]
+
+
 # --- helpers --------------------------------------------------------------------------------------------------------
 
 
@@ -423,6 +453,8 @@ def test_a_question_is_answered_rightly_by_its_answer_only(question):
         assert question.reason not in quizzes.reply(question, wrong), "a second try must be worth while"
     if not question.wrong:
         assert not quizzes.is_right(question, question.answer * 1.1 + 1)
+        assert question.reason not in quizzes.reply(question, question.answer * 1.1 + 1), "first a second try"
+        assert question.reason in quizzes.reply(question, question.answer * 0.5), "then the reason"
 
 
 def test_a_question_scores_its_first_answer(workspace, capsys):
@@ -442,6 +474,14 @@ def test_a_static_page_answers_by_unfolding():
         page = quizzes.static_html(question)
         assert page.count("<details") == max(1, len(question.choices))
         assert "<script" not in page and "http" not in page
+    assert ">8.1. 0.15²" in quizzes.static_html(find_question("half_word_two_tokens"))
+
+
+def test_a_wrong_number_gets_a_direction_first():
+    said = [quizzes.reply(find_question("budget_of_forty"), number) for number in (7, 5)]
+    assert said[0] == "Not quite: too high. Try once more."
+    assert said[1].startswith("Not quite: too low. 15% of 40")
+    assert "in per cent, please" in quizzes.reply(find_question("half_word_two_tokens"), 0.081)
 
 
 def test_the_live_question_answers_and_carries_the_static_one(monkeypatch):
@@ -492,7 +532,7 @@ def test_cells_run_unanswered_and_pass_when_answered(name, capsys):
 
 def test_cells_make_a_valid_notebook_that_is_renewed_in_place():
     own = nbformat.v4.new_markdown_cell("The idea.")
-    made = [own, *cells.exercise_cells("whole_words"), *cells.question_cells("budget_of_forty")]
+    made = [own, *cells.exercise_cells("whole_words", first=True), *cells.question_cells("budget_of_forty")]
     book = nbformat.v4.new_notebook(cells=copy.deepcopy(made))
     nbformat.validate(book)
     book.cells[2].source = "def whole_words(): an old stub"
@@ -511,6 +551,16 @@ def test_cells_make_a_valid_notebook_that_is_renewed_in_place():
 def test_notebooks_hold_the_cells_that_their_entries_make(path):
     content = nbformat.read(path, as_version=4)
     assert [cell.source for cell in cells.renew_cells(content).cells] == [cell.source for cell in content.cells]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_a_statement_has_an_example_that_is_true(exercise):
+    examples = re.findall(r"`(\w+\([^`]*\))`\s+gives\s+`([^`]*)`", exercise.statement)
+    assert examples
+    known = {exercise.name: exercise.solve, "tensor": torch.tensor}
+    for call, shown in examples:
+        truth, said = (plain(eval(code.replace("…", ""), known)) for code in (call, shown))
+        assert not difference(truth, said, 3e-3), (call, shown)
 
 
 def test_statements_gloss_their_chinese():

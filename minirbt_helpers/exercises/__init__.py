@@ -85,5 +85,5 @@ def _noted(name: str) -> str:
     shelf = next(one for one in SHELVES if one.notebook == find(name).notebook)
     count = sum(one.name in done for one in shelf.exercises)
     return (
-        f"\n  {count} of {len(shelf.exercises)} exercises of this notebook are done. What to mind: solution({name!r})"
+        f"\n  {count} of {len(shelf.exercises)} exercises of this notebook are done. Points to note: solution({name!r})"
     )

@@ -11,10 +11,14 @@ from .exercise import Exercise, Question
 from .notes import STARS
 
 MARK = "minirbt"  # the key in a cell's metadata that says which entry the cell belongs to
+LEGEND = (  # beneath the head of a notebook's first exercise
+    f"{STARS[1]} easy, {STARS[2]} medium, {STARS[3]} hard. The minutes include reading. "
+    "`hint(…)` and `solution(…)` help, with the exercise's name."
+)
 
 
-def exercise_cells(name: str) -> list[NotebookNode]:
-    """Statement, stub, check and folded solution of an exercise.
+def exercise_cells(name: str, first: bool = False) -> list[NotebookNode]:
+    """Statement, stub, check and folded solution of an exercise; the first of a notebook explains the marks.
 
     As it comes, the check cell says that nothing is returned yet, and raises nothing.
 
@@ -22,9 +26,9 @@ def exercise_cells(name: str) -> list[NotebookNode]:
         CourseError: no such exercise.
     """
     one = find(name)
-    check = f'from minirbt_helpers.exercises import check\n\ncheck("{name}", {name})'
+    check = f'from minirbt_helpers.exercises import check, hint, solution\n\ncheck("{name}", {name})'
     return [
-        _cell(new_markdown_cell(_statement(one)), name, "statement"),
+        _cell(new_markdown_cell(_statement(one, first)), name, "statement"),
         _cell(new_code_cell(one.stub), name, "stub"),
         _cell(new_code_cell(check), name, "check"),
         _cell(new_markdown_cell(_folded(one)), name, "solution"),
@@ -51,7 +55,7 @@ def renew_cells(notebook: NotebookNode) -> NotebookNode:
     Raises:
         CourseError: a cell of an entry that does not exist.
     """
-    renewed, seen = [], set()
+    renewed, seen, first = [], set(), True
     old = {cell.id: cell for cell in notebook.cells if MARK in cell.metadata}
     for cell in notebook.cells:
         entry = cell.metadata.get(MARK)
@@ -59,8 +63,10 @@ def renew_cells(notebook: NotebookNode) -> NotebookNode:
             renewed.append(cell)
         elif entry["entry"] not in seen:
             seen.add(entry["entry"])
-            make = question_cells if entry["part"] == "question" else exercise_cells
-            fresh = make(entry["entry"])
+            if entry["part"] == "question":
+                fresh = question_cells(entry["entry"])
+            else:
+                fresh, first = exercise_cells(entry["entry"], first), False
             same = [one.id in old and old[one.id].source == one.source for one in fresh]
             renewed += [old[one.id] if kept else one for one, kept in zip(fresh, same, strict=True)]
     return nbformat.from_dict({**notebook, "cells": renewed})
@@ -72,9 +78,10 @@ def _cell(cell: NotebookNode, name: str, part: str) -> NotebookNode:
     return cell
 
 
-def _statement(one: Exercise) -> str:
+def _statement(one: Exercise, first: bool) -> str:
     head = f"**Exercise: {one.title}** {STARS[one.difficulty]} ({one.minutes} minutes) · *{one.use}*"
-    return f"{head}\n\n{one.statement}"
+    legend = f"\n\n{LEGEND}" if first else ""
+    return f"{head}{legend}\n\n{one.statement}"
 
 
 def _folded(one: Exercise) -> str:

@@ -45,12 +45,14 @@ class Outcome:
         given: the arguments, as they were before.
         answer: plain; ``NOTHING`` where none came.
         problem: an exception, in words.
+        raised: the exception's name.
         changed: the arguments that the function changed.
     """
 
     given: tuple
     answer: object = NOTHING
     problem: str = ""
+    raised: str = ""
     changed: list[str] = field(default_factory=list)
 
 
@@ -91,7 +93,7 @@ def _report(exercise: Exercise, outcomes: list[Outcome], offs: list[str]) -> str
     lines = [f"{exercise.name}: right in {right} of {len(offs)} cases. The first difference:"]
     lines.append(f"    {_shown(exercise, one.given)}")
     lines.append(f"    {offs[first]}" if one.problem else f"    you return {show(one.answer)}: {offs[first]}")
-    if fault := _slip(exercise, outcomes, offs) or _sign(exercise, one):
+    if fault := _slip(exercise, outcomes, offs) or _sign(exercise, one) or exercise.raises.get(one.raised):
         lines.append(f"  {fault}")
     lines.append(f"  More help: hint({exercise.name!r})")
     return "\n".join(lines)
@@ -175,7 +177,7 @@ def _answer(exercise: Exercise, function: Callable, outcome: Outcome) -> None:
     except Stopped:
         raise
     except BaseException as problem:  # SystemExit, too
-        outcome.problem = _in_words(problem)
+        outcome.problem, outcome.raised = _in_words(problem), type(problem).__name__
     pairs = zip(exercise.parameters, outcome.given, own, strict=True)
     outcome.changed = [name for name, before, after in pairs if difference(plain(before), plain(after), 0.0)]
 

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 MOST = 2_000  # entries that are read of an answer
-SHOWN = 90  # characters of a value in a message
+SHOWN = 140  # characters of a value in a message
 DIGITS = 4  # of a number in a message
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
 def plain(value: object) -> object:
-    """A value as numbers, texts, arrays, lists, sets and dicts; None where there is none.
+    """A value as numbers, texts, arrays, lists, tuples, sets and dicts; None where there is none.
 
     Tensors become arrays, whatever else can be gone through becomes a list.
 
@@ -34,6 +35,8 @@ def plain(value: object) -> object:
         return {plain(key): plain(one) for key, one in islice(value.items(), MOST)}
     if isinstance(value, Set) and not isinstance(value, type({}.keys())):
         return {_hashable(plain(one)) for one in islice(value, MOST)}
+    if isinstance(value, tuple):
+        return tuple(plain(one) for one in value[:MOST])
     if isinstance(value, Iterable):
         return [plain(one) for one in islice(value, MOST)]
     raise TypeError(f"{type(value).__name__} is no number, text, list or tensor")
@@ -58,7 +61,7 @@ def difference(right: object, answer: object, tolerance: float) -> str:
 
 def finite(value: object) -> bool:
     """Whether a plain value holds no number that is nan or infinite."""
-    if isinstance(value, dict | list | set):
+    if isinstance(value, dict | list | tuple | set):
         return all(map(finite, value.values() if isinstance(value, dict) else value))
     return bool(np.isfinite(value).all()) if isinstance(value, float | np.ndarray) else True
 
@@ -93,7 +96,7 @@ def _no(wanted: str) -> str:
 
 def _hashable(value: object) -> object:
     """A plain value that can stand in a set: a list becomes a tuple, what else cannot becomes its text."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return tuple(map(_hashable, value))
     return repr(value) if isinstance(value, set | dict | np.ndarray) else value
 
@@ -105,7 +108,7 @@ def _of_truths(right: bool, answer: object) -> str:
 
 
 def _of_numbers(right: float, answer: object, tolerance: float) -> str:
-    if isinstance(answer, np.ndarray | list) and np.size(answer) == 1:
+    if isinstance(answer, np.ndarray | list | tuple) and np.size(answer) == 1:
         return "one number is asked for, without brackets"
     if not isinstance(answer, Number):
         return _no("one number")
@@ -120,6 +123,8 @@ def _of_numbers(right: float, answer: object, tolerance: float) -> str:
     if not right or abs(answer) < 1e-9 * abs(right):
         return side
     ratio = max(answer / right, right / answer)
+    if 0 < right <= 1 and abs(answer - 100 * right) <= 1e-3 * answer:
+        return "too high, by a factor of 100: is it in per cent?"
     return f"{side}, by a factor of {ratio:.3g}" if ratio >= 1.5 else f"{side}, by {100 * abs(off / right):.2g}%"
 
 
@@ -156,7 +161,7 @@ def _scaled(right: np.ndarray, answer: np.ndarray) -> str:
 
 
 def _of_sets(right: set, answer: object) -> str:
-    if not isinstance(answer, set | list | np.ndarray):
+    if not isinstance(answer, set | list | tuple | np.ndarray):
         return _no("a set")
     found = set(map(_hashable, answer.tolist() if isinstance(answer, np.ndarray) else answer))
     more, fewer = found - right, right - found
@@ -175,23 +180,39 @@ def _of_dicts(right: dict, answer: object, tolerance: float) -> str:
     return ""
 
 
-def _of_lists(right: list, answer: object, tolerance: float) -> str:
+def _of_lists(right: list | tuple, answer: object, tolerance: float) -> str:
     if isinstance(answer, set | dict):
         return "the order counts: a list is asked for"
-    if not isinstance(answer, list | np.ndarray):
-        return _no("a list")
+    if not isinstance(answer, list | tuple | np.ndarray):
+        return _no(f"a {_noun(right)}")
     answer = plain(answer.tolist()) if isinstance(answer, np.ndarray) else answer
+    counted = _counted(right, answer)
     for place, (one, other) in enumerate(zip(right, answer, strict=False)):
         if off := difference(one, other, tolerance):
-            exact = isinstance(one, int) and isinstance(other, int)
-            shown = "" if isinstance(other, list | dict) else f", {show(other)}"
-            inner = "not the right one" if exact else off
-            return f"entry {place}{shown}: {inner}" + _counted(right, answer, " (and in all {})")
-    return _counted(right, answer, "{}")
+            return _located(place, one, other, off) + f"; besides, {counted}" * bool(counted)
+    return counted
 
 
-def _counted(right: list, answer: list, words: str) -> str:
-    """How many entries there are too many or too few, put into some words; empty where there are none."""
-    more = len(answer) - len(right)
-    entries = "entry" if abs(more) == 1 else "entries"
-    return words.format(f"{abs(more)} {entries} too {'many' if more > 0 else 'few'}") if more else ""
+def _located(place: int, right: object, answer: object, off: str) -> str:
+    """What is wrong with the entry at a place of a list, places counted from 0."""
+    if isinstance(right, list | tuple | np.ndarray) and isinstance(answer, list | tuple | np.ndarray):
+        which = f"{ORDINALS[place]} {_noun(right)}" if place < len(ORDINALS) else f"{_noun(right)} {place + 1}"
+        return f"{which}{',' if off.startswith('place') else ':'} {off}"
+    exact = any(isinstance(right, kind) and isinstance(answer, kind) for kind in (int, str))
+    return f"place {place}: {show(answer)} is not right" if exact else f"place {place}, {show(answer)}: {off}"
+
+
+def _noun(value: object) -> str:
+    """What a reader calls an entry."""
+    if isinstance(value, np.ndarray):
+        return "tensor"
+    if isinstance(value, tuple):
+        return "pair" if len(value) == 2 else "tuple"
+    return "list" if isinstance(value, list) else "entry"
+
+
+def _counted(right: list | tuple, answer: list | tuple) -> str:
+    """How many entries there are too many or too few; empty where there are none."""
+    more, noun = len(answer) - len(right), _noun(next(iter(right), None))
+    nouns = noun if abs(more) == 1 else {"entry": "entries"}.get(noun, f"{noun}s")
+    return f"{abs(more)} {nouns} too {'many' if more > 0 else 'few'}" if more else ""

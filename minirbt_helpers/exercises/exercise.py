@@ -30,6 +30,7 @@ class Exercise:
         remark: what is easy to get wrong.
         slips: known mistakes: what the reader is told, and a function that makes the mistake.
         signs: faults that show in an answer: what the reader is told, and a function that finds the fault.
+        raises: exceptions that known mistakes raise: the name, and what the reader is told.
         helpers: what must not be called here: ``package.module.function``, or the bare name of a compiled function.
         tolerance: largest relative error of a number that counts as right.
     """
@@ -46,6 +47,7 @@ class Exercise:
     remark: str
     slips: Sequence[tuple[str, Slip]] = ()
     signs: Sequence[tuple[str, Sign]] = ()
+    raises: Mapping[str, str] = field(default_factory=dict)
     helpers: tuple[str, ...] = ()
     tolerance: float = 1e-4
 
@@ -71,7 +73,7 @@ class Exercise:
         """The source of the solution, which runs by itself."""
         lines, node = self._source
         signature = lines[node.lineno - 1 : node.body[0].lineno - 1]
-        body = lines[node.body[0].end_lineno : node.end_lineno]  # behind the docstring
+        body = lines[node.body[0].end_lineno : node.end_lineno]  # after the docstring
         return self._with_imports("\n".join([*signature, *body]))
 
     @cached_property

@@ -63,7 +63,7 @@ def fill_gap(logits: list[float], names: list[str], top: int) -> list[tuple[str,
     """At a gap a model gives one number for every entry of its vocabulary, a *logit*. Write `fill_gap`: turn the
     logits into probabilities with softmax, and return the `top` likeliest entries, the likeliest first.
 
-    - `logits[i]` belongs to the token `names[i]`.
+    - `logits[i]` belongs to the token `names[i]`, and `top` is at most the number of names.
     - Each entry of the result is a pair: the token and its probability.
 
     `fill_gap([0.0, 1.0], ["好", "天"], 1)` gives `[("天", 0.731…)]` (好 *hǎo* “good”, 天 *tiān* “sky”).
@@ -123,6 +123,8 @@ def right_among(answers: list[str], guesses: list[list[str]], top: int) -> float
     """A model was asked to fill several gaps. `answers[i]` is the token that belongs into gap i, `guesses[i]` is the
     model's list of guesses for it, the best first. Write `right_among`: the share of the gaps (from 0 to 1) whose
     right token is among the first `top` guesses.
+
+    `right_among(["a", "b"], [["a", "c"], ["c", "b"]], 1)` gives `0.5`.
     """
     right = [answer in found[:top] for answer, found in zip(answers, guesses, strict=True)]
     return sum(right) / len(right)
@@ -171,6 +173,10 @@ def right_among(answers: list[str], guesses: list[list[str]], top: int) -> float
             lambda slow, fast: sorted(one / other for one, other in zip(slow, fast, strict=True))[len(slow) // 2],
         ),
         (
+            "The median of an even number of values lies between the two in the middle.",
+            lambda slow, fast: sorted(one / other for one, other in zip(slow, fast, strict=True))[(len(slow) - 1) // 2],
+        ),
+        (
             "The ratios have to be sorted before you take the one in the middle.",
             lambda slow, fast: [one / other for one, other in zip(slow, fast, strict=True)][len(slow) // 2],
         ),
@@ -180,6 +186,8 @@ def times_faster(slow: list[float], fast: list[float]) -> float:
     """Two models read the same texts in turns. In round i the large one took `slow[i]` seconds and the small one
     `fast[i]`. Other programs disturb some of the rounds. Write `times_faster`: how many times as fast is the small
     model? Form the ratio within each round, and return the median of the ratios.
+
+    `times_faster([3.0, 8.0, 3.0], [1.0, 2.0, 2.0])` gives `3.0`.
     """
     return median(one / other for one, other in zip(slow, fast, strict=True))
 
@@ -236,12 +244,15 @@ def times_faster(slow: list[float], fast: list[float]) -> float:
             lambda scores, teacher: min(scores[task] / teacher[task] for task in scores.keys() & teacher.keys()),
         ),
     ],
+    raises={"KeyError": "Some tasks are in one of the two dicts only. Take those that are in both."},
     helpers=("minirbt_helpers.insight.measured.scores.kept_shares",),
 )
 def share_kept(scores: dict[str, float], teacher: dict[str, float]) -> float:
     """`scores` holds a student's score by task, `teacher` its teacher's. Write `share_kept`: on average over the
     tasks that **both** were measured on, what share of the teacher's score does the student have? 1.0 means as good
-    as the teacher.
+    as the teacher. There is at least one such task.
+
+    `share_kept({"A": 45.0, "B": 80.0}, {"A": 50.0, "C": 70.0})` gives `0.9`.
     """
     both = scores.keys() & teacher.keys()
     return fmean(scores[task] / teacher[task] for task in both)

@@ -17,7 +17,7 @@ def _stops_early(words, order, budget):
 
 @shelf.exercise(
     title="Whole words under a budget",
-    difficulty=2,
+    difficulty=1,
     minutes=10,
     use="the heart of whole-word masking",
     cases=lambda: [
@@ -35,7 +35,7 @@ def _stops_early(words, order, budget):
         "A word fits if the places chosen so far and its own together are at most `budget`. If not, go on with "
         "the next.",
     ),
-    remark="A word that does not fit ends nothing: a shorter one behind it may still fit. And a word is never cut.",
+    remark="A word that does not fit ends nothing: a shorter one after it may still fit. And a word is never cut.",
     slips=[
         (
             "Your function stops at the first word that does not fit. Pass over it and try the next one.",
@@ -62,6 +62,10 @@ def _stops_early(words, order, budget):
     ],
     signs=[
         (
+            "Return the places of the tokens, and not the numbers of the words.",
+            lambda answer, words, order, budget: set(answer) - {place for word in words for place in word},
+        ),
+        (
             "Your choice exceeds the budget.",
             lambda answer, words, order, budget: len(answer) > budget,
         ),
@@ -76,8 +80,7 @@ def whole_words(words: list[list[int]], order: list[int], budget: int) -> set[in
     `order` (a list of word numbers), take each word that still fits into the `budget` of tokens, and pass over each
     one that does not. Return the set of the chosen places.
 
-    With the words `[[1, 2], [3]]`, the order `[0, 1]` and a budget of 1 the first word does not fit, and the result
-    is `{3}`.
+    `whole_words([[1, 2], [3]], [0, 1], 1)` gives `{3}`: the first word does not fit into a budget of 1.
     """
     chosen = set()
     for number in order:
@@ -118,7 +121,7 @@ def _words(continues, special, forget=lambda continues, special, place: False):
         "A token goes on with the last word only if it continues one *and* the token before it is not special.",
     ),
     remark=(
-        "A block can begin in the middle of a word: then the flag is set behind [CLS], and the token begins a word "
+        "A block can begin in the middle of a word: then the flag is set just after [CLS], and the token begins a word "
         "all the same."
     ),
     slips=[
@@ -127,7 +130,7 @@ def _words(continues, special, forget=lambda continues, special, place: False):
             lambda continues, special: [[place] for place in range(len(special)) if not special[place]],
         ),
         (
-            "Behind a special token a word begins, even if the flag says that one goes on.",
+            "After a special token a word begins, even if the flag says that one goes on.",
             lambda continues, special: _words(continues, special, lambda *_: True),
         ),
         (
@@ -142,7 +145,12 @@ def _words(continues, special, forget=lambda continues, special, place: False):
             "You keep words of two tokens and more only.",
             lambda continues, special: [word for word in words_of_block(continues, special) if len(word) > 1],
         ),
+        (
+            "Your last word is missing: when the places end, a word may still be open.",
+            lambda continues, special: words_of_block(continues, special)[:-1],
+        ),
     ],
+    raises={"IndexError": "At the first token no word has begun yet: a flag there continues nothing."},
     signs=[
         (
             "[CLS] and [SEP] belong to no word.",
@@ -156,9 +164,13 @@ def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]
     places.
 
     - Places are counted with [CLS] as 0. Special tokens belong to no word.
-    - A token that follows a special token begins a word, whatever its flag says.
+    - A token that follows a special token begins a word, whatever its flag says (a block may start in the middle of
+      a word; notebook 02).
 
-    [CLS] 天 气 好 [SEP] (天气 *tiānqì* “weather”, 好 *hǎo* “good”) has the flag at 气, and gives `[[1, 2], [3]]`.
+    [CLS] 天 气 好 [SEP] (天气 *tiānqì* “weather”, 好 *hǎo* “good”) has the flag at 气:
+    `words_of_block([False, False, True, False, False], [True, False, False, False, True])` gives `[[1, 2], [3]]`. The
+    block [CLS] 气 好 [SEP] has it there, too: `words_of_block([False, True, False, False], [True, False, False, True])`
+    gives `[[1], [2]]`.
     """
     words = []
     for place, goes_on in enumerate(continues):
@@ -169,6 +181,14 @@ def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]
         else:
             words.append([place])
     return words
+
+
+def _in_turn(chosen, values):
+    """The values at the chosen places, if the first value belongs to the first chosen place, and so on."""
+    turned = list(values)
+    for value, place in zip(values, sorted(chosen), strict=False):
+        turned[place] = value
+    return turned
 
 
 @shelf.exercise(
@@ -233,6 +253,27 @@ def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]
             lambda ids, chosen, *rest: masked_input(ids, set(range(len(ids))), *rest),
         ),
         (
+            "Only the chosen places change. Yours changes others, too.",
+            lambda ids, chosen, *rest: (
+                masked_input(ids, set(range(len(ids))), *rest)[0],
+                masked_input(ids, chosen, *rest)[1],
+            ),
+        ),
+        (
+            "`dice` and `draws` have a number for every place of `ids`. You count the chosen places only.",
+            lambda ids, chosen, dice, draws, mask_id: masked_input(
+                ids, chosen, _in_turn(chosen, dice), _in_turn(chosen, draws), mask_id
+            ),
+        ),
+        (
+            "`dice` has a number for every place of `ids`. You count the chosen places only.",
+            lambda ids, chosen, dice, *rest: masked_input(ids, chosen, _in_turn(chosen, dice), *rest),
+        ),
+        (
+            "`draws` has an id for every place of `ids`. You count the chosen places only.",
+            lambda ids, chosen, dice, draws, mask_id: masked_input(ids, chosen, dice, _in_turn(chosen, draws), mask_id),
+        ),
+        (
             "You return the labels first. What the model sees comes first.",
             lambda *given: masked_input(*given)[::-1],
         ),
@@ -245,21 +286,25 @@ def words_of_block(continues: list[bool], special: list[bool]) -> list[list[int]
             ),
         ),
         (
-            "A die of exactly 0.8 draws a random token, and one of exactly 0.9 leaves the token: use <, not <=.",
+            "A die of exactly 0.8 draws a random token, and one of exactly 0.9 leaves the token.",
             lambda answer, ids, chosen, dice, *_: {dice[place] for place in chosen} & {0.8, 0.9},
         ),
     ],
+    raises={"IndexError": "`draws` holds token ids, and not places. `dice` and `draws` are indexed by place."},
 )
 def masked_input(
     ids: list[int], chosen: set[int], dice: list[float], draws: list[int], mask_id: int
 ) -> tuple[list[int], list[int]]:
-    """The places in `chosen` are to be predicted. What the model sees there is decided by `dice`, one number from 0
-    to 1 per place. Below 0.8 it sees [MASK] (`mask_id`). From 0.8 and below 0.9 it sees a random token,
-    `draws[place]`. From 0.9 on it sees the token as it was. Write `masked_input`; it returns two lists as long as
-    `ids`:
+    """`ids` are the token ids of a block, and `chosen` holds the places in `ids` that are to be predicted. For every
+    place of `ids`, chosen or not, there is a number from 0 to 1, `dice[place]`, and a random token id,
+    `draws[place]`. The number decides what the model sees at a chosen place. Below 0.8 it sees [MASK] (`mask_id`).
+    From 0.8 and below 0.9 it sees the random token. From 0.9 on it sees the token as it was. Write `masked_input`; it
+    returns two lists as long as `ids`:
 
-    - what the model sees,
-    - the labels: the right token at the chosen places, -100 everywhere else.
+    - the token ids that the model sees,
+    - the labels: the right token id at the chosen places, -100 everywhere else.
+
+    `masked_input([31, 32, 33], {1, 2}, [0.0, 0.5, 0.85], [50, 51, 52], 4)` gives `([31, 4, 52], [-100, 32, 33])`.
     """
     seen, labels = [], []
     for place, token in enumerate(ids):
@@ -272,9 +317,9 @@ def masked_input(
 
 
 @shelf.exercise(
-    title="Kept, masked, random, unchanged",
+    title="Not asked, masked, random, unchanged",
     difficulty=1,
-    minutes=8,
+    minutes=6,
     use="a count that shows whether a collator keeps its 80/10/10",
     cases=lambda: [
         ([31], [31], [-100], 4),
@@ -287,20 +332,20 @@ def masked_input(
     ],
     hints=(
         "Ask the label first. It alone says whether a token is to be predicted.",
-        "No label (-100): kept. Else compare what is seen: with `mask_id`, then with the token before.",
+        "No label (-100): not asked. Else compare what is seen: with `mask_id`, then with the token before.",
     ),
     remark=(
-        "A token that looks unchanged is “kept” if nobody asks for it. A random draw that hits the very same token "
+        "A token that looks unchanged is “not asked” if it has no label. A random draw that hits the very same token "
         "looks unchanged."
     ),
     slips=[
         (
-            "A token with a label is “unchanged” if it stayed. You call it “kept”.",
-            lambda *given: ["kept" if state == "unchanged" else state for state in token_fates(*given)],
+            "A token with a label is “unchanged” if it stayed. You call it “not asked”.",
+            lambda *given: ["not asked" if state == "unchanged" else state for state in token_fates(*given)],
         ),
         (
-            "A token without a label is “kept”. You call it “unchanged”.",
-            lambda *given: ["unchanged" if state == "kept" else state for state in token_fates(*given)],
+            "A token without a label is “not asked”. You call it “unchanged”.",
+            lambda *given: ["unchanged" if state == "not asked" else state for state in token_fates(*given)],
         ),
         (
             "You ask for [MASK] before you ask for the label: the text itself may hold a [MASK].",
@@ -317,6 +362,10 @@ def masked_input(
             "You call every changed token “mask”, also where another token stands now.",
             lambda *given: ["mask" if state == "random" else state for state in token_fates(*given)],
         ),
+        (
+            "You never say “unchanged”. A chosen token may have stayed as it was.",
+            lambda *given: ["random" if state == "unchanged" else state for state in token_fates(*given)],
+        ),
     ],
     signs=[
         (
@@ -330,15 +379,18 @@ def token_fates(ids: list[int], masked: list[int], labels: list[int], mask_id: i
     """From the ids before the masking (`ids`), the ids after it (`masked`) and the `labels`, say what happened to
     every token. Write `token_fates`; it returns one word per token:
 
-    - `"kept"`: nobody asks for it (its label is -100),
+    - `"not asked"`: it is not to be predicted (its label is -100),
     - `"mask"`: it became [MASK],
     - `"random"`: it became another token,
-    - `"unchanged"`: it is asked for and stayed as it was.
+    - `"unchanged"`: it is to be predicted and stayed as it was.
+
+    A chosen token is never [MASK] itself. A random draw that happens to be the same token counts as `"unchanged"`.
+    `token_fates([2, 31, 32], [2, 4, 32], [-100, 31, 32], 4)` gives `["not asked", "mask", "unchanged"]`.
     """
     states = []
     for before, after, label in zip(ids, masked, labels, strict=True):
         if label == -100:
-            states.append("kept")
+            states.append("not asked")
         elif after == mask_id:
             states.append("mask")
         else:
@@ -351,7 +403,7 @@ def token_fates(ids: list[int], masked: list[int], labels: list[int], mask_id: i
     difficulty=2,
     minutes=8,
     use="the number that says why whole-word masking is needed",
-    cases=lambda: [(1, 0.15), (2, 0.5), (2, 0.15), (3, 0.15), (4, 0.15), (2, 0.4), (3, 0.9)],
+    cases=lambda: [(1, 0.15), (2, 0.5), (2, 0.15), (3, 0.15), (4, 0.15), (2, 0.4), (3, 0.9), (3, 1.0)],
     hints=(
         "Of two events you need the probability: all tokens are drawn; at least one is drawn.",
         "The opposite of “at least one” is “none”: `(1 - p) ** size`. Divide the one probability by the other.",
@@ -383,12 +435,23 @@ def token_fates(ids: list[int], masked: list[int], labels: list[int], mask_id: i
             lambda size, p: p / (1 - (1 - p) ** size),
         ),
         ("This holds for words of two tokens only.", lambda size, p: p / (2 - p)),
+        (
+            "You assume that one particular token is drawn. Any of them may be.",
+            lambda size, p: p ** (size - 1),
+        ),
+        (
+            "1 − pⁿ says that not all tokens are drawn. Touched means: at least one is drawn.",
+            lambda size, p: p**size / (1 - p**size),
+        ),
+        ("A probability from 0 to 1 is asked for. Yours is in per cent.", lambda size, p: 100 * hidden_whole(size, p)),
     ],
 )
 def hidden_whole(size: int, p: float) -> float:
     """Token masking draws every token on its own with probability `p`. A word of `size` tokens is *touched* if at
     least one of its tokens is drawn, and hidden *whole* if all are. Write `hidden_whole`: the share of the touched
-    words that are hidden whole, as a probability.
+    words that are hidden whole, from 0 to 1.
+
+    `p` is above 0 and at most 1. `hidden_whole(1, 0.15)` gives `1`, and so does any other `p` with one token.
     """
     return p**size / (1 - (1 - p) ** size)
 
@@ -417,7 +480,7 @@ shelf.question(
     "In fine-tuning nothing is [MASK], and every place should be worth reading.",
     wrong={
         "It makes the task easier at the beginning": "The share is the same from the first step to the last.",
-        "It keeps 10% of the vocabulary unchanged": "It is about tokens of the text, not about the vocabulary.",
+        "It saves work: these tokens need no prediction": "They are predicted as well: each has a label.",
     },
 )
 shelf.question(

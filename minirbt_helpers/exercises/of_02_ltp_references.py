@@ -5,6 +5,15 @@ from .exercise import Shelf
 shelf = Shelf("02_ltp_references", "LTP references")
 
 
+def _one_space(text, words):
+    places, at = [], 0
+    for word in words:
+        at += text[at : at + 1] == " "
+        places.append((at, at + len(word)))
+        at += len(word)
+    return places
+
+
 @shelf.exercise(
     title="Where each word stands",
     difficulty=1,
@@ -16,6 +25,8 @@ shelf = Shelf("02_ltp_references", "LTP references")
         ("我 很好", ["我", "很", "好"]),
         ("今天天气很好", ["今天", "天气", "很", "好"]),
         (" 学 习 学习", ["学", "习", "学习"]),
+        ("我  很好", ["我", "很", "好"]),
+        ("  很 好  ", ["很", "好"]),
         ("2024年 我们学了Python", ["2024", "年", "我们", "学", "了", "Python"]),
     ],
     hints=(
@@ -29,12 +40,25 @@ shelf = Shelf("02_ltp_references", "LTP references")
             lambda text, words: [(text.index(word), text.index(word) + len(word)) for word in words],
         ),
         (
-            "The end is the place behind the last character.",
+            "The end is the place just after the last character.",
             lambda text, words: [(begin, end - 1) for begin, end in word_places(text, words)],
         ),
         (
             "The text may hold spaces, and they take places, too.",
             lambda text, words: word_places("".join(words), words),
+        ),
+        (
+            "Several spaces may stand in a row. You pass over one only.",
+            lambda text, words: _one_space(text, words),
+        ),
+        (
+            "The first number is where the word begins. Spaces before it belong to no word.",
+            lambda text, words: [
+                (before, end)
+                for before, (_, end) in zip(
+                    [0, *(end for _, end in word_places(text, words))], word_places(text, words), strict=False
+                )
+            ],
         ),
         (
             "Places of characters are counted from 0. There is no [CLS] in a text.",
@@ -49,8 +73,9 @@ shelf = Shelf("02_ltp_references", "LTP references")
 )
 def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
     """A segmenter has cut `text` into `words`. Joined, they give the text, apart from spaces, which are in the text
-    only. Write `word_places`: for each word a pair of its first character's place in the text and the place behind
-    its last character. Places are counted from 0.
+    only. There may be several spaces in a row, at the ends too, but never inside a word. Write `word_places`: for
+    each word a pair of its first character's place in the text and the place just after its last character. Places
+    are counted from 0.
 
     `word_places("我 很好", ["我", "很", "好"])` gives `[(0, 1), (2, 3), (3, 4)]` (我很好 *wǒ hěn hǎo* “I am fine”).
     """
@@ -74,12 +99,16 @@ def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
         ([(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)], [(0, 2), (2, 4), (4, 5), (5, 6)]),
         ([(0, 4), (4, 5), (5, 6), (6, 7)], [(4, 5), (5, 7)]),
         ([(0, 1), (2, 3), (3, 4), (4, 5)], [(0, 1), (2, 5)]),
+        ([(0, 2), (2, 3)], [(1, 3)]),
+        ([(0, 1), (1, 3)], [(0, 2)]),
+        ([(0, 3), (3, 4)], [(1, 4)]),
+        ([(0, 3), (3, 4)], [(0, 2), (2, 4)]),
         ([(0, 2), (2, 4), (4, 5), (5, 6), (6, 12)], [(4, 6)]),
     ],
     hints=(
         "Which characters continue a word? First make the set of these places of the text. Tokens come second.",
         "Of a span (begin, end) the places begin + 1 to end - 1 continue it. A token continues a word if its first"
-        " character is one of them. `enumerate(offsets, 1)` counts the tokens behind [CLS].",
+        " character is one of them. `enumerate(offsets, 1)` counts the tokens after [CLS].",
     ),
     remark=(
         "Tokens are numbered with [CLS] as 0, characters without it. And the first character of a word continues "
@@ -99,7 +128,7 @@ def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
             ],
         ),
         (
-            "The end of a span lies behind the word: a token that begins there belongs to the next one.",
+            "The end of a span is the place just after the word: a token that begins there belongs to the next one.",
             lambda offsets, spans: [
                 place
                 for place, (begin, _) in enumerate(offsets, 1)
@@ -107,8 +136,55 @@ def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
             ],
         ),
         (
-            "You return places of characters. Places of tokens are asked for.",
+            "You return places of characters. Number the tokens, not the characters.",
             lambda offsets, spans: [place for begin, end in spans for place in range(begin + 1, end)],
+        ),
+        (
+            "You return places of characters. Number the tokens, not the characters.",
+            lambda offsets, spans: [place + 1 for begin, end in spans for place in range(begin + 1, end)],
+        ),
+        (
+            "You return places of characters. Number the tokens, not the characters.",
+            lambda offsets, spans: [begin for begin, _ in offsets if any(one < begin < end for one, end in spans)],
+        ),
+        (
+            "A token outside every span continues nothing.",
+            lambda offsets, spans: [
+                token for token, (begin, _) in enumerate(offsets, 1) if begin not in {first for first, _ in spans}
+            ],
+        ),
+        (
+            "Where the token begins decides. Its end may lie beyond the end of the span.",
+            lambda offsets, spans: [
+                token
+                for token, (begin, end) in enumerate(offsets, 1)
+                if any(first < begin and end <= last for first, last in spans)
+            ],
+        ),
+        (
+            "A token that runs into a word from before it does not begin inside the word.",
+            lambda offsets, spans: [
+                token
+                for token, (begin, end) in enumerate(offsets, 1)
+                if any(begin < last and end > first + 1 and begin != first for first, last in spans)
+            ],
+        ),
+        (
+            "A token that runs over a word's end continues it only if it begins inside it, after its first character.",
+            lambda offsets, spans: [
+                token
+                for token, (begin, end) in enumerate(offsets, 1)
+                if any(first < begin < last or begin < last < end for first, last in spans)
+            ],
+        ),
+        (
+            "The first token that begins inside a word may begin after the word's first character. Then it continues "
+            "the word.",
+            lambda offsets, spans: sorted(
+                token
+                for first, last in spans
+                for token in [one for one, (begin, _) in enumerate(offsets, 1) if first <= begin < last][1:]
+            ),
         ),
         (
             "You list the tokens that do *not* continue a word.",
@@ -125,15 +201,16 @@ def word_places(text: str, words: list[str]) -> list[tuple[int, int]]:
     ],
 )
 def continuing_tokens(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[int]:
-    """`offsets[i]` says which characters of the text the i-th token covers, as (begin, end), and `spans` says the
-    same of the Chinese words. In both, the end is the place behind the last character. Write `continuing_tokens`: the
-    ascending list of the tokens that continue a word, that is, which begin inside a word but not at its first
-    character.
+    """`offsets` says which characters of the text each token covers, as (begin, end), and `spans` says the same of
+    the Chinese words. In both, the end is the place just after the last character. `spans` may miss parts of the text
+    (only Chinese words are listed), and a token may cover several characters. Write `continuing_tokens`: the
+    ascending list of the tokens that continue a word. Such a token begins inside a word, but not at its first
+    character. Where the token ends does not matter.
 
     Tokens are numbered as the model sees them: [CLS] is 0, the first token of the text is 1.
 
-    天 气 好 (天气 *tiānqì* “weather”, 好 *hǎo* “good”) has the spans `[(0, 2), (2, 3)]`. Only 气 continues a word:
-    `[2]`.
+    天 气 好 (天气 *tiānqì* “weather”, 好 *hǎo* “good”): `continuing_tokens([(0, 1), (1, 2), (2, 3)], [(0, 2), (2, 3)])`
+    gives `[2]`. Only 气 continues a word.
     """
     inside = {place for begin, end in spans for place in range(begin + 1, end)}
     return [token for token, (begin, _) in enumerate(offsets, 1) if begin in inside]
@@ -151,9 +228,6 @@ def _pieces(word, vocabulary, sizes, keep=False, mark="##"):
     return found
 
 
-VOCABULARY = {"un", "##want", "##ed", "##e", "##d", "want", "wanted", "u", "##n", "天", "##wanted", "##wa"}
-
-
 @shelf.exercise(
     title="Greedy matching: WordPiece",
     difficulty=2,
@@ -162,11 +236,14 @@ VOCABULARY = {"un", "##want", "##ed", "##e", "##d", "want", "wanted", "u", "##n"
     cases=lambda: [
         ("天", {"天"}),
         ("气", {"天"}),
-        ("un", VOCABULARY),
-        ("und", VOCABULARY),
-        ("unwanted", VOCABULARY),
-        ("wante", VOCABULARY),
-        ("unx", VOCABULARY),
+        ("un", {"u", "##n", "un"}),
+        ("unwant", {"un", "want"}),
+        ("und", {"un", "##d"}),
+        ("wante", {"want", "##e", "wanted"}),
+        ("unx", {"un", "##n"}),
+        ("unx", {"##un", "##x"}),
+        ("Un", {"un"}),
+        ("unwanted", {"un", "u", "##n", "want", "##wa", "##want", "##ed", "##e"}),
         ("abcd", {"a", "ab", "##c", "##cd", "##bcd"}),
         ("abcd", {"abc", "ab", "##cd"}),
     ],
@@ -205,6 +282,18 @@ VOCABULARY = {"un", "##want", "##ed", "##e", "##d", "want", "wanted", "u", "##n"
     ],
     signs=[
         (
+            "Letter case counts: an upper-case letter is another letter.",
+            lambda answer, word, vocabulary: word != word.lower(),
+        ),
+        (
+            "A piece inside a word needs its ## in the vocabulary: `want` does not match there.",
+            lambda answer, word, vocabulary: word == "unwant",
+        ),
+        (
+            "The first piece has no ##: an entry with ## does not match at the beginning of a word.",
+            lambda answer, word, vocabulary: word == "unx" and "##un" in vocabulary,
+        ),
+        (
             "Greedy matching gives nothing back: once the longest piece is taken, it stays.",
             lambda answer, word, vocabulary: "".join(answer).replace("##", "") == word,
         ),
@@ -217,9 +306,10 @@ VOCABULARY = {"un", "##want", "##ed", "##e", "##d", "want", "wanted", "u", "##n"
 def greedy_pieces(word: str, vocabulary: set[str]) -> list[str]:
     """WordPiece cuts a word into pieces of its vocabulary: it takes the longest piece that the word begins with, then
     the longest one that the rest begins with, and so on. A piece that is not the first of its word is written with
-    `##` before it, also in the vocabulary. If at some place no piece fits, the whole word becomes `["[UNK]"]`.
+    `##` before it, also in the vocabulary. So `want` without `##` does not match inside a word. Letter case counts. If
+    at some place no piece fits, the whole word becomes `["[UNK]"]`. No word is empty.
 
-    With the vocabulary `{"un", "##want", "##ed"}`, `greedy_pieces("unwanted", …)` gives `["un", "##want", "##ed"]`.
+    `greedy_pieces("unwanted", {"un", "##want", "##ed"})` gives `["un", "##want", "##ed"]`.
     """
     pieces, begin = [], 0
     while begin < len(word):
@@ -251,12 +341,14 @@ def _spans(words):
         (["天", "天天", "天"], ["天", "天", "天天"]),
         (["南京", "市长", "江", "大桥"], ["南京市", "长江", "大桥"]),
         (["我们", "去", "公园", "散", "步"], ["我们", "去", "公园", "散步"]),
+        (["好", "好", "天气"], ["好", "好", "天", "气"]),
     ],
     hints=(
         "A word is right if the other cut has the same word *at the same place*. So compare places.",
         "Make of each cut the set of its (begin, end). The size of the intersection, twice, divided by both "
         "sizes together.",
     ),
+    raises={"ZeroDivisionError": "If no word is right, F1 is 0, and nothing must be divided by 0."},
     remark=(
         "A character sequence can be a word here and none there: comparing the words alone counts too much as right."
     ),
@@ -278,13 +370,35 @@ def _spans(words):
             lambda cut, gold: len(_spans(cut) & _spans(gold)) * (1 / len(cut) + 1 / len(gold)) / 2,
         ),
         (
-            "You compare where words begin. A word has to end at the same place, too.",
+            "You compare one end of each word only. A word has to begin and to end at the same place.",
             lambda cut, gold: (
                 2
                 * len({begin for begin, _ in _spans(cut)} & {begin for begin, _ in _spans(gold)})
                 / (len(cut) + len(gold))
             ),
         ),
+        (
+            "You compare one end of each word only. A word has to begin and to end at the same place.",
+            lambda cut, gold: (
+                2 * len({end for _, end in _spans(cut)} & {end for _, end in _spans(gold)}) / (len(cut) + len(gold))
+            ),
+        ),
+        (
+            "A set of words forgets where they stand, and how often. Compare where the words stand.",
+            lambda cut, gold: 2 * len(set(cut) & set(gold)) / (len(cut) + len(gold)),
+        ),
+        (
+            "A set of words forgets where they stand, and how often. Compare where the words stand.",
+            lambda cut, gold: 2 * len(set(cut) & set(gold)) / (len(set(cut)) + len(set(gold))),
+        ),
+        (
+            "The first word need not stand against the first, and so on: one cut may have more words before it. "
+            "Compare where the words stand.",
+            lambda cut, gold: (
+                2 * sum(one == other for one, other in zip(cut, gold, strict=False)) / (len(cut) + len(gold))
+            ),
+        ),
+        ("A share from 0 to 1 is asked for. Yours is in per cent.", lambda cut, gold: 100 * cut_agreement(cut, gold)),
         (
             "The factor 2 of F1 is missing.",
             lambda cut, gold: len(_spans(cut) & _spans(gold)) / (len(cut) + len(gold)),
@@ -296,6 +410,9 @@ def cut_agreement(cut: list[str], gold: list[str]) -> float:
     text. Write `cut_agreement`: the F1 of the cut, from 0 to 1. A word of the cut is right if the person has a word
     that begins at the same character and ends at the same character. Precision is the share of right words in `cut`,
     recall their share in `gold`, and F1 is 2 · precision · recall / (precision + recall), or 0 if no word is right.
+
+    `cut_agreement(["好", "天", "气"], ["好", "天气"])` gives `0.4` (好 *hǎo* “good”, 天气 *tiānqì* “weather”): 1 of 3
+    words is right, and 1 of 2 is found.
     """
     places = []
     for words in (cut, gold):
@@ -304,8 +421,9 @@ def cut_agreement(cut: list[str], gold: list[str]) -> float:
     return 2 * len(places[0] & places[1]) / (len(cut) + len(gold))
 
 
-def _packed(lines, length, cls, sep, ends=True, body=2, drop=False, blank=False):
+def _packed(lines, length, cls, sep, ends=True, body=2, drop=False, blank=False, between=False):
     ids = [one for line in lines if line or blank for one in [*line, *[sep] * ends]]
+    ids = ids[:-1] if between else ids
     size = length - body
     blocks = [[cls, *ids[at : at + size], sep] for at in range(0, len(ids), size)]
     return [block for block in blocks if len(block) == size + 2] if drop else blocks
@@ -320,12 +438,14 @@ def _packed(lines, length, cls, sep, ends=True, body=2, drop=False, blank=False)
         ([[7]], 4, 2, 3),
         ([[7, 8], [9]], 8, 2, 3),
         ([[7, 8], [], [9]], 8, 2, 3),
+        ([], 5, 2, 3),
+        ([[]], 5, 2, 3),
         ([[11, 12, 13, 14, 15]], 5, 2, 3),
         ([[11, 12, 13], [14, 15], [16]], 6, 2, 3),
         ([[11, 12, 13, 14], [15, 16, 17, 18, 19]], 4, 101, 102),
     ],
     hints=(
-        "First string all lines together into one long list, then cut it. What stands behind each line?",
+        "First string all lines together into one long list, then cut it. What stands after each line?",
         "Of `length` places two are taken by [CLS] and the last [SEP], so a block holds `length - 2` of the long list.",
     ),
     remark=(
@@ -333,7 +453,7 @@ def _packed(lines, length, cls, sep, ends=True, body=2, drop=False, blank=False)
         "gets longer blocks."
     ),
     slips=[
-        ("A [SEP] stands behind every line, also within a block.", lambda *given: _packed(*given, ends=False)),
+        ("A [SEP] stands after every line, also within a block.", lambda *given: _packed(*given, ends=False)),
         ("[CLS] and [SEP] belong to the length: your blocks are two too long.", lambda *given: _packed(*given, body=0)),
         (
             "Your blocks are one too long: two places are taken by special tokens.",
@@ -345,15 +465,34 @@ def _packed(lines, length, cls, sep, ends=True, body=2, drop=False, blank=False)
             "Lines run on from block to block. You begin a new block with every line.",
             lambda lines, *rest: [block for line in lines for block in _packed([line], *rest)],
         ),
+        (
+            "The line's own [SEP] and the block's [SEP] are both there, even side by side.",
+            lambda *given: [block[:-1] if block[-2:-1] == block[-1:] else block for block in _packed(*given)],
+        ),
+        (
+            "The line's own [SEP] and the block's [SEP] are both there, also in the last block.",
+            lambda *given: [*_packed(*given)[:-1], *[block[:-1] for block in _packed(*given)[-1:]]],
+        ),
+        (
+            "A [SEP] stands after every line, also after the last one.",
+            lambda *given: _packed(*given, between=True),
+        ),
+        (
+            "Lines share blocks. You begin a new block with every line.",
+            lambda lines, *rest: [block for line in lines for block in _packed([line], *rest, ends=False)],
+        ),
+        ("Your blocks are one too short: only two places are taken by special tokens.", lambda *g: _packed(*g, body=3)),
         ("Every block begins with [CLS].", lambda *given: [block[1:] for block in _packed(*given)]),
         ("Every block ends with [SEP].", lambda *given: [block[:-1] for block in _packed(*given)]),
     ],
 )
 def pack_lines(lines: list[list[int]], length: int, cls: int, sep: int) -> list[list[int]]:
     """Each entry of `lines` holds the token ids of one line. Write `pack_lines`: string all lines together, with the
-    id `sep` behind each line that is not empty, and cut the result into blocks. Each block is [CLS] (the id `cls`),
+    id `sep` after each line that is not empty, and cut the result into blocks. Each block is [CLS] (the id `cls`),
     then the next piece of the text, then [SEP]. All blocks have `length` tokens, special ones included. Only the last
-    may be shorter.
+    may be shorter. No lines give no blocks, and `length` is at least 3.
+
+    `pack_lines([[7, 8], [], [9]], 5, cls=2, sep=3)` gives `[[2, 7, 8, 3, 3], [2, 9, 3, 3]]`.
     """
     ids = [token for line in lines if line for token in [*line, sep]]
     body = length - 2
@@ -365,7 +504,7 @@ shelf.question(
     "我们去公园散步 “we go for a walk in the park” is cut as 我们 / 去 / 公园 / 散步. How many of its "
     "tokens continue a word?",
     3,
-    "们, 园 and 步 continue a word. 去 is a word of one character, and nothing continues it.",
+    "们 (men), 园 (yuán) and 步 (bù) continue a word. 去 (qù) is a word of one character, and nothing continues it.",
 )
 shelf.question(
     "one_line_short",
@@ -376,7 +515,7 @@ shelf.question(
         "Yes: an empty reference only means that no word is known": (
             "That is true of the added line, and not of the others."
         ),
-        "Yes, if the last line of the text is blank": "The missing reference may belong to any line of the text.",
+        "Yes: the missing one is surely the last": "It may belong to any line. Then all lines after it are off by one.",
     },
 )
 shelf.question(
@@ -396,5 +535,5 @@ shelf.question(
     "Lines of 5, 0 and 8 tokens are packed into blocks of 10 tokens, special tokens included. How many blocks "
     "come out?",
     2,
-    "With a [SEP] behind each of the two lines that have tokens there are 15 tokens, and a block holds 8 of them.",
+    "With a [SEP] after each of the two lines that have tokens there are 15 tokens, and a block holds 8 of them.",
 )

@@ -54,6 +54,8 @@ def layer_parameters(hidden: int, ffn: int) -> int:
     - attention: query, key, value and output, each a matrix from `hidden` to `hidden` numbers with a bias,
     - the FFN: a matrix from `hidden` to `ffn` numbers with a bias, and one back with a bias,
     - two LayerNorms, each with a gain and a bias of `hidden` numbers.
+
+    `layer_parameters(2, 3)` gives `49`.
     """
     attention = 4 * (hidden * hidden + hidden)
     feed_forward = (hidden * ffn + ffn) + (ffn * hidden + hidden)
@@ -134,6 +136,10 @@ def _copied(state, layers, rename=lambda place, layer: place, keep=lambda name: 
             lambda answer, state, layers: 11 in layers,
         ),
     ],
+    raises=dict.fromkeys(
+        ("ValueError", "IndexError"),
+        "Some names hold no number of a layer: `bert.words`, `cls.bias`. They stay as they are.",
+    ),
     helpers=("minirbt_helpers.models.initialisation.take_layers",),
 )
 def copy_layers(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
@@ -142,6 +148,9 @@ def copy_layers(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor
 
     The names of layers hold their number: `bert.layer.2.bias`. With `layers=[0, 2]` this tensor becomes
     `bert.layer.1.bias`, because it belongs to the second layer of the new model.
+
+    `copy_layers({"words": tensor([1.0]), "x.layer.0.bias": tensor([2.0]), "x.layer.1.bias": tensor([3.0])}, [1])`
+    gives `{"words": tensor([1.0]), "x.layer.0.bias": tensor([3.0])}`.
     """
     small = {name: tensor for name, tensor in state.items() if ".layer." not in name}
     for place, layer in enumerate(layers):
@@ -151,6 +160,10 @@ def copy_layers(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor
             if number == str(layer):
                 small[f"{before}.layer.{place}.{rest}"] = tensor
     return small
+
+
+def _common(p, n, q, m):
+    return (p * n + q * m) / (n + m)
 
 
 @shelf.exercise(
@@ -189,6 +202,10 @@ def copy_layers(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor
             "The numbers of questions are missing.",
             lambda p, n, q, m: (q - p) / sqrt(p * (1 - p) + q * (1 - q)),
         ),
+        (
+            "Each share has an error of its own. You use one common share for both.",
+            lambda p, n, q, m: (q - p) / sqrt(_common(p, n, q, m) * (1 - _common(p, n, q, m)) * (1 / n + 1 / m)),
+        ),
         ("You subtract the other way round.", lambda p, n, q, m: -errors_apart(p, n, q, m)),
         ("The difference is asked for in standard errors: divide by one.", lambda p, n, q, m: q - p),
         (
@@ -200,8 +217,10 @@ def copy_layers(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor
 def errors_apart(p: float, n: int, q: float, m: int) -> float:
     """One model is right at a share `p` of `n` questions, another one at a share `q` of `m` other questions. The
     standard error of a share is √(p(1 − p)/n). Write `errors_apart`: the difference `q - p`, in standard errors of
-    that difference. (Beyond 2 or below −2 it is more than chance explains.) The two sets of questions are
-    independent.
+    that difference. Beyond 2 or below −2 it is more than chance explains. The two sets of questions are independent,
+    and both shares lie above 0 and below 1.
+
+    `errors_apart(0.5, 100, 0.6, 100)` gives `1.429…`.
     """
     error = sqrt(p * (1 - p) / n + q * (1 - q) / m)
     return (q - p) / error
@@ -272,6 +291,8 @@ def constant_floor(train: list[int], asked: list[int], special: list[int]) -> fl
     """How far does a model get that says the same token always? Write `constant_floor`: choose the most frequent
     token of the training text `train`, where ids in `special` do not count, and return at which share of the held-out
     tokens `asked` it would be right.
+
+    `constant_floor([7, 7, 8, 2, 2, 2], [7, 8], [2])` gives `0.5`.
     """
     counts = Counter(token for token in train if token not in special)
     answer = counts.most_common(1)[0][0]

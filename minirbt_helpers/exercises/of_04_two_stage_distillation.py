@@ -72,6 +72,8 @@ def soften(logits: Tensor, temperature: float) -> Tensor:
     """Write `soften`: probabilities from logits [..., vocabulary] at a temperature T, p = exp(z/T) divided by the sum
     of exp(z/T) over the vocabulary (the last axis). Logits may be as large as 1,000 and as small as −1,000. Do it
     without PyTorch's softmax.
+
+    `soften(tensor([0.0, 1.0]), 2.0)` gives `tensor([0.378…, 0.622…])`.
     """
     scaled = logits / temperature
     powers = (scaled - scaled.amax(-1, keepdim=True)).exp()  # the largest becomes 1
@@ -135,6 +137,8 @@ def kl_at(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     teacher's probabilities are p and the student's are q. Write `kl_at`: the KL divergence KL(p‖q), which is the sum
     of p · (log p − log q) over the vocabulary, as the mean over the positions. It is 0 for a student that copies its
     teacher. Do it without PyTorch's `kl_div`.
+
+    `kl_at(tensor([[0.0, 0.0]]), tensor([[1.0, 0.0]]), 1.0)` gives `0.111…`.
     """
     log_p = (teacher / temperature).log_softmax(-1)  # [masked, vocabulary]
     log_q = (student / temperature).log_softmax(-1)
@@ -194,6 +198,8 @@ def kd_gradient(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     teacher's probabilities at the temperature T, q the student's at the same T, and the sum runs over the vocabulary.
     Write `kd_gradient`: the derivative of this loss by every logit of the student, [masked, vocabulary], from the
     logits of both. Work it out by hand: autograd is not allowed.
+
+    `kd_gradient(tensor([[0.0, 0.0]]), tensor([[2.0, 0.0]]), 1.0)` gives `tensor([[-0.381…, 0.381…]])`.
     """
     p = (teacher / temperature).softmax(-1)  # [masked, vocabulary]
     q = (student / temperature).softmax(-1)
@@ -248,7 +254,7 @@ def layer_partners(teacher_layers: int, student_layers: int) -> list[tuple[int, 
     of layer i. The depth of the teacher is a multiple of the student's. Write `layer_partners`: all pairs (teacher's
     state, student's state) that are matched, evenly spread, from the first states of both to the last.
 
-    From 4 to 2 layers: `[(0, 0), (2, 1), (4, 2)]`.
+    `layer_partners(4, 2)` gives `[(0, 0), (2, 1), (4, 2)]`.
     """
     step = teacher_layers // student_layers
     return [(step * state, state) for state in range(student_layers + 1)]
@@ -315,6 +321,8 @@ def projected_match(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tens
     the same tokens. A projection leads from the student's width to the teacher's, with the `weight` [teacher's width,
     student's width] and the `bias` [teacher's width], as PyTorch's `Linear` keeps them. Write `projected_match`: the
     mean squared difference between the projected student and the teacher, over all tokens and all numbers.
+
+    `projected_match(tensor([[[1.0]]]), tensor([[[0.0]]]), tensor([[2.0]]), tensor([0.5]))` gives `6.25`.
     """
     projected = student @ weight.T + bias  # [batch, length, teacher's width]
     return (projected - teacher).square().mean()

@@ -54,6 +54,10 @@ def _spans(starts, ends, first, longest, reach=0, ordered=True):
             "The limit of the length is missing.",
             lambda starts, ends, first, longest: best_span(starts, ends, first, 99),
         ),
+        (
+            "Both ends are included: `end` is the last token of the answer, and not the one after it.",
+            lambda *given: (best_span(*given)[0], best_span(*given)[1] + 1),
+        ),
         ("Your spans may be one token too long.", lambda *given: _spans(*given, reach=1)),
         (
             "The tokens before `first` are no part of the passage.",
@@ -73,6 +77,8 @@ def best_span(starts: list[float], ends: list[float], first: int, longest: int) 
     well it could end there (`ends`). The passage begins at token `first`. Write `best_span`: the pair (begin, end),
     both included, with the largest sum of `starts[begin]` and `ends[end]`. Allowed are spans inside the passage that
     have at least 1 and at most `longest` tokens.
+
+    `best_span([0.0, 1.0, 3.0], [9.0, 4.0, 2.0], 1, 2)` gives `(1, 1)`.
     """
     best, size = None, len(starts)
     for begin in range(first, size):
@@ -120,6 +126,7 @@ def _in_order(one, other):
         (list("书好店"), list("书店")),
         (["1997", "年", "8", "月"], ["8", "月"]),
         (list("在一家书店工作"), list("一家小书店")),
+        (["1997", "年"], ["1997", "月"]),
     ],
     hints=(
         "First find the longest run of tokens that stands in both lists. Then precision, recall, F1.",
@@ -144,6 +151,16 @@ def _in_order(one, other):
             lambda prediction, answer: _f1(_run(prediction, answer), prediction, answer) / 2,
         ),
         (
+            "Count tokens, and not characters: 1997 is one token.",
+            lambda prediction, answer: _f1(_run("".join(prediction), "".join(answer)), prediction, answer),
+        ),
+        (
+            "Count tokens, and not characters: 1997 is one token.",
+            lambda prediction, answer: _f1(
+                _run("".join(prediction), "".join(answer)), "".join(prediction), "".join(answer)
+            ),
+        ),
+        (
             "You compare from the first tokens on. The run may begin anywhere in both lists.",
             lambda prediction, answer: _f1(
                 len([*takewhile(lambda pair: pair[0] == pair[1], zip(prediction, answer, strict=False))]),
@@ -152,6 +169,7 @@ def _in_order(one, other):
             ),
         ),
     ],
+    raises={"ZeroDivisionError": "If nothing is in common, F1 is 0, and nothing must be divided by 0."},
     helpers=(
         "minirbt_helpers.tasks.metrics.f1_score",
         "minirbt_helpers.tasks.metrics._f1",
@@ -163,6 +181,8 @@ def overlap_f1(prediction: list[str], answer: list[str]) -> float:
     stands in both: the same tokens in the same order without a gap. Precision is this count divided by the length of
     the prediction, recall divided by the length of the right answer. Write `overlap_f1`: 2 · precision · recall /
     (precision + recall), or 0 if the two have nothing in common.
+
+    `overlap_f1(["b", "c", "d"], ["a", "b", "c"])` gives `0.667…`.
     """
     common, runs = 0, [0] * (len(answer) + 1)
     for token in prediction:
@@ -184,6 +204,7 @@ def _bare(text, dropped):
     cases=lambda: [
         ("书店", ["书店"], "。"),
         ("书店", ["北京"], "。"),
+        ("书店。", ["书店"], "。"),
         ("《书店》", ["书店"], "《》"),
         ("书店", ["《书店》"], "《》"),
         ("书店", ["一家书店", "书店"], "。"),
@@ -191,6 +212,8 @@ def _bare(text, dropped):
         ("iPhone", ["iphone"], "。"),
         ("北京的书店", ["书店"], "。"),
         ("IPHONE。", ["手机", "iPhone，"], "，。"),
+        ("书店", ["一家书店"], "。"),
+        ("书，店", ["书店"], "，。"),
     ],
     hints=(
         "Bring prediction and answers into the same bare form, then compare. How many of the answers must agree?",
@@ -221,6 +244,24 @@ def _bare(text, dropped):
             ),
         ),
         (
+            "The whole answer must be given. You accept a part of it.",
+            lambda prediction, answers, dropped: any(
+                _bare(prediction, dropped) in _bare(answer, dropped) for answer in answers
+            ),
+        ),
+        (
+            "Punctuation is dropped everywhere, also inside an answer. You drop it at the ends only.",
+            lambda prediction, answers, dropped: (
+                prediction.lower().strip(dropped) in [answer.lower().strip(dropped) for answer in answers]
+            ),
+        ),
+        (
+            "Each character of `dropped` is dropped for itself, wherever it stands.",
+            lambda prediction, answers, dropped: (
+                prediction.lower().replace(dropped, "") in [answer.lower().replace(dropped, "") for answer in answers]
+            ),
+        ),
+        (
             "You look at the first answer only.",
             lambda prediction, answers, dropped: _bare(prediction, dropped) == _bare(answers[0], dropped),
         ),
@@ -236,6 +277,8 @@ def _bare(text, dropped):
 def exact(prediction: str, answers: list[str], dropped: str) -> bool:
     """Several `answers` are right. Write `exact`: whether the prediction equals one of them, if upper and lower case
     are the same and all characters in `dropped` (punctuation) are left out on both sides.
+
+    `exact("The END.", ["stop", "the end"], ".,")` gives `True`.
     """
 
     def bare(text):
@@ -283,6 +326,8 @@ def exact(prediction: str, answers: list[str], dropped: str) -> bool:
 def majority_floor(train: list[int], dev: list[int]) -> float:
     """`train` and `dev` are the labels of a task's two files. A model without a thought gives every dev row the label
     that is most frequent in the train rows. Write `majority_floor`: the share of dev rows on which it is right.
+
+    `majority_floor([1, 1, 0], [0, 1, 0, 0])` gives `0.25`.
     """
     label = Counter(train).most_common(1)[0][0]
     return dev.count(label) / len(dev)
@@ -354,6 +399,7 @@ LABELS = [1, 1, 0, 0, 0, 1]
             lambda answer, texts, labels, new: len(answer) == len(new),
         ),
     ],
+    raises={"ValueError": "The logarithm of 0 is asked for: add 1 to each count, and leave out unknown characters."},
 )
 def letter_floor(texts: list[str], labels: list[int], new: list[str]) -> list[int]:
     """How far does one get by counting characters? Write `letter_floor`: the labels of the texts in `new`, by *Naive
@@ -365,6 +411,8 @@ def letter_floor(texts: list[str], labels: list[int], new: list[str]) -> list[in
     where V is the number of different characters in all train texts. A character that no train text has is skipped,
     and one that stands in the text twice counts twice. The label with the highest score wins. `texts` and `labels`
     are the train rows.
+
+    `letter_floor(["aab", "b"], [1, 0], ["a", "b"])` gives `[1, 0]`.
     """
     counts = {label: Counter() for label in sorted(set(labels))}
     for text, label in zip(texts, labels, strict=True):

@@ -56,6 +56,9 @@ def head_attention(states: Tensor, query: Tensor, key: Tensor) -> Tensor:
     tokens]. The score of a token that looks and a token that is looked at is the inner product of the one's query and
     the other's key, divided by the square root of the head's width. Softmax makes shares of the scores: each row adds
     up to 1.
+
+    `head_attention(tensor([[1.0, 0.0], [0.0, 1.0]]), tensor([[1.0, 0.0]]), tensor([[1.0, 0.0]]))`
+    gives `tensor([[0.731…, 0.269…], [0.5, 0.5]])`.
     """
     queries = states @ query.T  # [tokens, width]
     keys = states @ key.T
@@ -101,6 +104,8 @@ def next_share(attention: Tensor) -> Tensor:
     """`attention` is [heads, tokens, tokens]. A row is a token that looks, a column a token that is looked at. The
     first token is [CLS], the last one [SEP]. Write `next_share`: for each head the mean share that a token gives to
     the token right after it, [heads]. All tokens ask but [CLS] and [SEP].
+
+    `next_share(tensor([[[1.0, 0.0, 0.0], [0.2, 0.3, 0.5], [0.0, 0.0, 1.0]]]))` gives `tensor([0.5])`.
     """
     inner = torch.arange(1, attention.shape[-1] - 1)
     return attention[:, inner, inner + 1].mean(-1)
@@ -157,6 +162,9 @@ def between_words(attention: Tensor, words: list[list[int]]) -> Tensor:
     to 1. `words` lists the places of each word's tokens. Write `between_words`: the attention between words, [words,
     words]. It is the **mean** over the tokens of the word that looks and the **sum** over the tokens of the word that
     is looked at. Each row adds up to 1 again.
+
+    `between_words(tensor([[0.5, 0.3, 0.2], [0.2, 0.4, 0.4], [0.6, 0.2, 0.2]]), [[0], [1, 2]])`
+    gives `tensor([[0.5, 0.5], [0.4, 0.6]])`.
     """
     columns = torch.stack([attention[:, word].sum(1) for word in words], 1)  # [tokens, words]
     return torch.stack([columns[word].mean(0) for word in words])  # [words, words]
@@ -225,6 +233,8 @@ def head_distance(p: Tensor, q: Tensor) -> Tensor:
     to 1. Some shares may be 0. Write `head_distance`: the Jensen-Shannon divergence in bits, as the mean over the
     tokens (rows). For one row it is H(m) − (H(p) + H(q))/2, where m is the average of p and q, and H is the entropy
     with logarithms to base 2. Equal heads are 0 bits apart, heads that never look at the same token 1 bit.
+
+    `head_distance(tensor([[1.0, 0.0]]), tensor([[0.5, 0.5]]))` gives `0.311…`.
     """
 
     def entropy(rows):
@@ -286,6 +296,8 @@ def cka(one: Tensor, two: Tensor) -> Tensor:
     tokens form the inner product of their two states, in each model: two tables K and L [tokens, tokens]. CKA is the
     sum of K · L over all cells, divided by ‖K‖ · ‖L‖, the roots of the sums of squares of the two tables. Equal
     states give 1.
+
+    `cka(tensor([[0.0], [1.0], [2.0]]), tensor([[0.0], [2.0], [1.0]]))` gives `0.25`.
     """
     one, two = one - one.mean(0), two - two.mean(0)
     shared = (two.T @ one).square().sum()  # the sum over K · L, without any table of tokens
@@ -372,6 +384,8 @@ def best_match(distances: list[list[float]]) -> list[int]:
     many heads, and at most six. Write `best_match`: for each of the student's heads, in order, the teacher's head
     that it is paired with. No head of the teacher has two partners, and the sum of all distances is the least
     possible. Do it without SciPy.
+
+    `best_match([[0.1, 0.2], [0.2, 0.9]])` gives `[1, 0]`.
     """
     teachers, students = len(distances), len(distances[0])
 

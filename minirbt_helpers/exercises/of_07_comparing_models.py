@@ -72,6 +72,8 @@ def model_parameters(layers: int, hidden: int, ffn: int, vocabulary: int, positi
       matrix is *tied*: it is the table of the vocabulary itself.
 
     A LayerNorm holds 2 · `hidden` numbers. Each number that exists once counts once.
+
+    `model_parameters(1, 2, 3, 5, 4)` gives `90`.
     """
     embeddings = (vocabulary + positions + 2) * hidden + 2 * hidden
     attention = 4 * (hidden * hidden + hidden)
@@ -115,6 +117,8 @@ def layer_work(hidden: int, ffn: int, length: int) -> int:
     tokens? Count multiplications and additions of the products only: four projections (query, key, value, output)
     from `hidden` to `hidden` numbers, the inner products of the token's query with all `length` keys, the weighted
     sum of all `length` values, and the two matrices of the FFN. All heads together are `hidden` wide.
+
+    `layer_work(2, 3, 5)` gives `96`.
     """
     projections = 4 * 2 * hidden * hidden
     scores_and_mixing = 2 * 2 * length * hidden
@@ -144,8 +148,10 @@ def layer_work(hidden: int, ffn: int, length: int) -> int:
 )
 def whole_speed_up(constant: float, factor: float) -> float:
     """A model spends the share `constant` of its time on things that no smaller model saves. All the rest becomes
-    `factor` times as fast in the smaller model. Write `whole_speed_up`: how many times as fast is the smaller model
-    in all?
+    `factor` times as fast in the smaller model. The share is from 0 to 1, both included. Write `whole_speed_up`: how
+    many times as fast is the smaller model in all?
+
+    `whole_speed_up(0.5, 2.0)` gives `1.333…`.
     """
     return 1 / (constant + (1 - constant) / factor)
 
@@ -212,6 +218,9 @@ def whole_speed_up(constant: float, factor: float) -> float:
             lambda answer, s, t, f: any(t[one] <= f[one] for one in t),
         ),
     ],
+    raises={
+        "ZeroDivisionError": "Where the teacher is not above the floor, there is nothing to keep: no ratio exists."
+    },
 )
 def above_floor(
     scores: dict[str, float],
@@ -222,6 +231,8 @@ def above_floor(
     network reaches on each. Write `above_floor`: what share of the teacher's gain *above the floor* does the student
     have, on average over the tasks? Tasks on which the teacher is not above the floor are left out. 1.0 means as much
     as the teacher, 0 means no more than the rule.
+
+    `above_floor({"A": 50.0, "B": 30.0}, {"A": 60.0, "B": 20.0}, {"A": 40.0, "B": 25.0})` gives `0.5`.
     """
     kept = []
     for task, best in teacher.items():
@@ -292,6 +303,8 @@ def eight_bits(weights: Tensor) -> Tensor:
     `weights` [rows, columns] if every row has its own step, such that its number of the largest size becomes 127 or
     −127, and all are rounded to the nearest whole number of steps. Return the numbers after the rounding, in their
     old size. A row of zeros stays a row of zeros.
+
+    `eight_bits(tensor([[1.27, 0.504]]))` gives `tensor([[1.27, 0.5]])`.
     """
     step = weights.abs().amax(1, keepdim=True) / 127  # [rows, 1]
     step = torch.where(step > 0, step, torch.ones_like(step))

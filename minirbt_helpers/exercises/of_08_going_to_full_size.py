@@ -62,9 +62,15 @@ def run_hours(
     and `student` operations in the student. The teacher only goes forward. The student also goes backward, which
     costs twice its forward pass. Each of the `devices` can do `peak` operations in a second and reaches a `share` of
     that. Write `run_hours`: how many hours does the run take?
+
+    `run_hours(7200, 2.0, 1.0, 10.0, 0.5, 8)` gives `0.25`.
     """
     operations = tokens * (teacher + 3 * student)
     return operations / (peak * share * devices) / 3600
+
+
+def _rounded(step, steps, highest, rise):
+    return highest * ((step + 1) / rise if step < rise else (steps - step) / (steps - rise))
 
 
 @shelf.exercise(
@@ -82,6 +88,7 @@ def run_hours(
         (3, 10, 2.0, 0.25),
         (0, 4, 0.5, 0.0),
         (3, 4, 0.5, 0.0),
+        (1, 11, 1.0, 0.2),
         (50_000, 100_000, 4e-4, 0.1),
     ],
     hints=(
@@ -119,6 +126,10 @@ def run_hours(
             ),
         ),
         (
+            "The number of warm-up steps is rounded up. You round it to the nearest number.",
+            lambda step, steps, highest, warmup: _rounded(step, steps, highest, int(steps * warmup + 0.5)),
+        ),
+        (
             "The rate falls one step too early: the first step after the warm-up still has the highest rate.",
             lambda step, steps, highest, warmup: (
                 rate_at(step, steps, highest, warmup)
@@ -137,6 +148,7 @@ def run_hours(
             lambda step, steps, highest, warmup: rate_at(step, steps, 1.0, warmup),
         ),
     ],
+    raises={"ZeroDivisionError": "There may be no warm-up. Then it has 0 steps, and nothing must be divided by that."},
     helpers=("minirbt_helpers.training.loop.learning_rate",),
 )
 def rate_at(step: int, steps: int, highest: float, warmup: float) -> float:
@@ -144,6 +156,8 @@ def rate_at(step: int, steps: int, highest: float, warmup: float) -> float:
     the learning rate rises evenly: the first step has 1/r of the `highest` rate, the last step of the warm-up has all
     of it. From the step after the warm-up on it falls evenly: that step still has the highest rate, and after the
     last step 0 would be reached. Write `rate_at`: the rate of one `step`. There may be no warm-up at all.
+
+    `rate_at(0, 10, 1.0, 0.5)` gives `0.2`.
     """
     rise = math.ceil(steps * warmup)
     if step < rise:
@@ -202,6 +216,8 @@ def joint_gradient(gradients: Tensor, masked: list[int]) -> Tensor:
     """Several processes have read different blocks. Row i of `gradients` [processes, weights] is the gradient of the
     **mean** loss over the `masked[i]` positions of process i. Write `joint_gradient`: the gradient of the mean loss
     over the positions of all processes together, [weights]. Each position weighs the same, wherever it was read.
+
+    `joint_gradient(tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 3])` gives `tensor([2.5, 3.5])`.
     """
     counts = torch.tensor(masked, dtype=torch.float)[:, None]  # [processes, 1]
     return (gradients * counts).sum(0) / counts.sum()
@@ -242,6 +258,8 @@ def training_bytes(student: int, teacher: int, projections: int) -> int:
     bytes, with its gradient (4 bytes) and the two running averages of AdamW (4 bytes each). The teacher only answers,
     and is kept in bfloat16, 2 bytes per parameter. Write `training_bytes`: how many bytes lie in memory before the
     first text is read?
+
+    `training_bytes(10, 100, 3)` gives `408`.
     """
     return (student + projections) * (4 + 4 + 2 * 4) + teacher * 2
 
@@ -311,6 +329,8 @@ def clipped(gradients: list[Tensor], limit: float) -> list[Tensor]:
     """`gradients` holds one tensor for each weight of a model. Think of all their numbers as one long vector. Write
     `clipped`: the same gradients if this vector is at most `limit` long, else all of them multiplied by one number so
     that it is exactly `limit` long. The length is the root of the sum of all squares. Return new tensors.
+
+    `clipped([tensor([3.0]), tensor([4.0])], 1.0)` gives `[tensor([0.6]), tensor([0.8])]`.
     """
     length = sum(one.square().sum() for one in gradients) ** 0.5
     factor = limit / length if length > limit else 1.0

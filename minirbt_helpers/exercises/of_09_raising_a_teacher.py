@@ -77,6 +77,8 @@ def mlm_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """`logits` is [positions, vocabulary], and `labels` [positions] holds the right token's id where a token was
     hidden and -100 everywhere else. Write `mlm_loss`: the mean over the hidden positions of −log p, where p is the
     probability that the model gives to the right token. Do it without PyTorch's `cross_entropy`.
+
+    `mlm_loss(tensor([[0.0, 0.0], [3.0, 1.0]]), tensor([1, -100]))` gives `0.693…`.
     """
     asked = labels != -100  # [positions]
     log_shares = logits[asked].log_softmax(-1)  # [asked, vocabulary]
@@ -139,7 +141,7 @@ def neighbour_counts(ids: list[int], size: int, window: int, ignored: list[int])
     other) and 1 to the cell (other, one). Pairs with an id of `ignored` do not count, but these tokens keep their
     places.
 
-    The text `[0, 1, 2]` with a window of 1 gives `[[0, 1, 0], [1, 0, 1], [0, 1, 0]]`.
+    `neighbour_counts([0, 1, 2], 3, 1, [])` gives `tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])`.
     """
     table = torch.zeros(size, size)
     for place, one in enumerate(ids):
@@ -226,6 +228,8 @@ def ppmi(counts: Tensor) -> Tensor:
     PMI = ln( share of the pair / (share of the one · share of the other) )
 
     PPMI is the PMI where it is positive, and 0 everywhere else, also for pairs and tokens that were never counted.
+
+    `ppmi(tensor([[4.0, 1.0], [1.0, 4.0]]))` gives `tensor([[0.47…, 0.0], [0.0, 0.47…]])`.
     """
     each = counts.sum(0)  # [size]
     expected = each[:, None] * each / counts.sum()  # [size, size]
@@ -288,6 +292,8 @@ def neighbour_head(length: int, speeds: Tensor, step: int, sharpness: float) -> 
     *key*. Its *query* are the waves of the place t + `step`. Write `neighbour_head`: the attention [length, length]
     of a head whose scores are `sharpness` times the inner product of query and key. Row t says how much the token at
     t looks at each place, and adds up to 1. With a step of 1 everybody looks at the next token most.
+
+    `neighbour_head(2, tensor([1.0]), 0, 1.0)` gives `tensor([[0.613…, 0.387…], [0.387…, 0.613…]])`.
     """
     angles = torch.arange(length)[:, None] * speeds  # [length, speeds]
     turned = angles + step * speeds
@@ -307,7 +313,7 @@ def neighbour_head(length: int, speeds: Tensor, step: int, sharpness: float) -> 
         "With `times = depth // present`, place i belongs to the old layer i // times. It is new unless it "
         "is the first.",
     ),
-    remark="New layers stand behind their own old one, and not all together at the end.",
+    remark="New layers stand just after their own old one, and not all together at the end.",
     slips=[
         (
             "The old layers stay in order, and each is followed by its own new ones. You put the new ones at the end.",
@@ -326,7 +332,7 @@ def neighbour_head(length: int, speeds: Tensor, step: int, sharpness: float) -> 
             lambda present, depth: [(source + 1, new) for source, new in grown_layers(present, depth)],
         ),
         (
-            "New layers stand behind their old one, not before it.",
+            "New layers stand after their old one, not before it.",
             lambda present, depth: [
                 (source, (place + 1) % (depth // present) > 0)
                 for place, (source, _) in enumerate(grown_layers(present, depth))
@@ -337,18 +343,18 @@ def neighbour_head(length: int, speeds: Tensor, step: int, sharpness: float) -> 
             lambda present, depth: [(source, False) for source, _ in grown_layers(present, depth)],
         ),
         (
-            "The depth need not be twice the old one. Equally many new layers stand behind each.",
+            "The depth need not be twice the old one. Equally many new layers stand after each.",
             lambda present, depth: grown_layers(present, 2 * present),
         ),
     ],
 )
 def grown_layers(present: int, depth: int) -> list[tuple[int, bool]]:
-    """A model of `present` layers is to become one of `depth` layers, a multiple. Behind every old layer stand new
-    ones, equally many behind each. A new layer begins as a copy of the old one before it, made to add nothing. Write
+    """A model of `present` layers is to become one of `depth` layers, a multiple. After every old layer stand new
+    ones, equally many after each. A new layer begins as a copy of the old one before it, made to add nothing. Write
     `grown_layers`: for each layer of the deep model the pair of the old layer that it is copied from (counted from
     0), and whether it is new.
 
-    From 2 to 4 layers: `[(0, False), (0, True), (1, False), (1, True)]`.
+    `grown_layers(2, 4)` gives `[(0, False), (0, True), (1, False), (1, True)]`.
     """
     times = depth // present
     return [(place // times, place % times > 0) for place in range(depth)]

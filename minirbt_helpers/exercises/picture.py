@@ -7,8 +7,8 @@ from .catalogue import SHELVES
 from .exercise import Shelf
 from .records import Record, read_record
 
-ROW, SQUARE, GAP, SIZE = 26, 16, 6, 13  # pixels: height of a row, side of a mark, space behind it, size of the text
-INDENT = 26  # pixels: where the titles begin, behind the numbers
+ROW, SQUARE, GAP, SIZE = 26, 16, 6, 13  # pixels: height of a row, side of a mark, space after it, size of the text
+INDENT = 26  # pixels: where the titles begin, after the numbers
 
 
 class Progress:

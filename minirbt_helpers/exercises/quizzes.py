@@ -21,11 +21,14 @@ def is_right(question: Question, given: str | float) -> bool:
     """
     if question.choices:
         return chosen(question, given) == question.answer
+    return abs(_as_number(question, given) - question.answer) <= question.tolerance * abs(question.answer)
+
+
+def _as_number(question: Question, given: str | float) -> float:
     try:
-        number = float(str(given).replace(",", "").removesuffix("%"))
+        return float(str(given).replace(",", "").removesuffix("%"))
     except ValueError as problem:
         raise CourseError(f"{given!r} is no number", fix=f"quiz({question.name!r}, 12.5)") from problem
-    return abs(number - question.answer) <= question.tolerance * abs(question.answer)
 
 
 def chosen(question: Question, given: str | float) -> str:
@@ -49,14 +52,26 @@ def reply(question: Question, given: str | float) -> str:
     """
     right = is_right(question, given)
     try:
-        note_answer(question.name, right)
-        kept = ""
+        first, kept = note_answer(question.name, right), ""
     except CourseError as problem:
-        kept = f" (Not recorded: {problem.what}.)"
-    verdict = "Right." if right else "Not quite."
-    own = question.choices[chosen(question, given)] if question.choices else ""
-    after = question.reason if right or not question.choices else ""
-    return " ".join(part for part in (verdict, own, after) if part) + kept
+        first, kept = False, f" (Not recorded: {problem.what}.)"
+    if right:
+        own = question.choices.get(question.answer, "")
+        said = f"Right. {own} {question.reason}" if own else f"Right. {question.reason}"
+    elif question.choices:
+        said = f"Not quite. {question.choices[chosen(question, given)]}"
+    else:
+        said = f"Not quite: {_nudge(question, given)}. " + ("Try once more." if first else question.reason)
+    return said + kept
+
+
+def _nudge(question: Question, given: str | float) -> str:
+    """In which direction a wrong number is off."""
+    number = _as_number(question, given)
+    for unit in ("per cent", "points"):
+        if unit in question.text and is_right(question, 100 * number):
+            return f"in {unit}, please"
+    return "too high" if number > question.answer else "too low"
 
 
 def ask(question: Question) -> None:
@@ -72,7 +87,7 @@ def static_html(question: Question) -> str:
     """A question for a page without a program: a click on a choice unfolds the reply to it."""
     text = f'<p style="margin:.2em 0 .4em"><b>Quick question.</b> {escape(question.text)}</p>'
     if not question.choices:
-        answer = f"{_number(question)}. {question.reason}"
+        answer = f"{_short(question)}. {question.reason}"
         return f'<div style="margin:.5em 0">{text}{_fold("The answer", answer)}</div>'
     folds = []
     for letter, (choice, own) in zip(ascii_lowercase, question.choices.items(), strict=False):
@@ -87,11 +102,13 @@ def _fold(title: str, content: str) -> str:
     return f'<details style="margin:.1em 0"><summary style="cursor:pointer">{escape(title)}</summary>{body}</details>'
 
 
-def _number(question: Question) -> str:
-    """The right number: whole where it is whole or large, else with three digits; with % where per cent are asked."""
-    value = float(question.answer)
-    digits = f"{value:,.0f}" if value.is_integer() or abs(value) >= 100 else f"{value:.3g}"
-    return digits + ("%" if "in per cent" in question.text else "")
+def _short(question: Question) -> str:
+    """The right number with one decimal, or with as many more as a right answer needs; with % for per cent."""
+    sign = "%" if "in per cent" in question.text else ""
+    if question.answer == int(question.answer):
+        return f"{question.answer:,.0f}{sign}"
+    numbers = (f"{question.answer:,.{digits}f}" for digits in range(1, 10))
+    return next(number for number in numbers if is_right(question, number)) + sign
 
 
 def _control(question: Question):

@@ -53,16 +53,17 @@ def note_success(name: str) -> None:
         _write(record)
 
 
-def note_answer(name: str, right: bool) -> None:
-    """Write down whether a question was answered rightly; the first answer counts.
+def note_answer(name: str, right: bool) -> bool:
+    """Write down whether a question was answered rightly, and say whether it was the first answer: only that counts.
 
     Raises:
         CourseError: the record cannot be read or written.
     """
     record = read_record()
-    if name not in record["questions"]:
+    if first := name not in record["questions"]:
         record["questions"][name] = right
         _write(record)
+    return first
 
 
 def _write(record: Mapping) -> None:

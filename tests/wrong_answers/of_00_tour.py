@@ -121,8 +121,18 @@ WRONG = {
         Wrong("ratio of minima", lambda slow, fast: min(slow) / min(fast), "best readings"),
         Wrong("ratio of medians", lambda slow, fast: statistics.median(slow) / statistics.median(fast), "two medians"),
         Wrong("no mean in the middle", middle_without_mean, "even number"),
+        Wrong(
+            "the lower one in the middle",
+            lambda slow, fast: statistics.median_low(a / b for a, b in zip(slow, fast, strict=True)),
+            "even number",
+        ),
     ],
     "share_kept": [
+        Wrong(
+            "all tasks of the student",
+            lambda scores, teacher: statistics.fmean(scores[task] / teacher[task] for task in scores),
+            "in both",
+        ),
         Wrong("ratio of means", one_number_for_all, "one mean by another"),
         Wrong(
             "upside down",

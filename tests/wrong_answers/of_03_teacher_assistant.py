@@ -40,6 +40,11 @@ def most_frequent(tokens):
     return Counter(tokens).most_common(1)[0][0]
 
 
+def pooled(p, n, q, m):
+    both = (p * n + q * m) / (n + m)
+    return (q - p) / math.hypot(error(both, n), error(both, m))
+
+
 WRONG = {
     "layer_parameters": [
         Wrong("no biases", lambda h, f: 4 * h * h + 2 * h * f + 4 * h, "biases are missing"),
@@ -57,6 +62,11 @@ WRONG = {
         Wrong("the first layers", lambda s, n: copied(s, range(len(n))), "list says which"),
         Wrong("each layer once", lambda s, n: copied(s, sorted(set(n), key=n.index)), "more than once"),
         Wrong("layer 1 is 11, too", begins_alike, "Compare the whole number"),
+        Wrong(
+            "a number in every name",
+            lambda s, n: {name: s[name] for name in s if int(name.split(".")[2]) in n},
+            "hold no number of a layer",
+        ),
         Wrong("the whole teacher", lambda s, n: dict(s), "whole teacher"),
     ],
     "errors_apart": [
@@ -65,6 +75,7 @@ WRONG = {
         Wrong("one error", lambda p, n, q, m: (q - p) / error(p, n), "first model alone"),
         Wrong("variance", lambda p, n, q, m: (q - p) / (error(p, n) ** 2 + error(q, m) ** 2), "root is missing"),
         Wrong("p - q", lambda p, n, q, m: (p - q) / math.hypot(error(p, n), error(q, m)), "other way round"),
+        Wrong("one common share", pooled, "common share"),
         Wrong("n forgotten", lambda p, n, q, m: (q - p) / math.hypot(error(p, 1), error(q, 1)), "numbers of questions"),
         Wrong("the difference", lambda p, n, q, m: q - p, "in standard errors"),
     ],

@@ -55,6 +55,10 @@ def bare(text, dropped):
     return text.lower().translate(dict.fromkeys(map(ord, dropped)))
 
 
+def same_letters(one, other, dropped):
+    return [letter for letter in one if letter not in dropped] == [letter for letter in other if letter not in dropped]
+
+
 def bayes(texts, labels, new, prior=True, plus=1, size=True, once=False, skip=True):
     known = set("".join(texts))
     answers = []
@@ -75,6 +79,7 @@ WRONG = {
         Wrong("each for itself", lambda s, e, first, _: (argmax(s, first), argmax(e, first)), "each for itself"),
         Wrong("ends before it begins", backwards, "not end before it begins"),
         Wrong("no limit", lambda s, e, first, _: spans(s, e, first, 1000), "limit of the length"),
+        Wrong("end not included", lambda *g: (spans(*g)[0], spans(*g)[1] + 1), "Both ends are included"),
         Wrong("off by one: too long", lambda *g: spans(*g, more=1), "one token too long"),
         Wrong("the question, too", lambda s, e, first, longest: spans(s, e, 0, longest), "before `first`"),
         Wrong(
@@ -94,15 +99,28 @@ WRONG = {
             "may begin anywhere",
         ),
         Wrong("divides by zero", lambda p, a: 2 / (len(p) / run(p, a) + len(a) / run(p, a)), "ZeroDivisionError"),
+        Wrong("characters", lambda p, a: f1(run("".join(p), "".join(a)), "".join(p), "".join(a)), "1997 is one token"),
+        Wrong("characters in common", lambda p, a: f1(run("".join(p), "".join(a)), p, a), "1997 is one token"),
         Wrong("no 2", lambda p, a: run(p, a) / (len(p) + len(a)), "factor 2"),
     ],
     "exact": [
-        Wrong("case counts", lambda p, a, d: any(o.strip(d) == p.strip(d) for o in a), "Upper and lower"),
+        Wrong("case counts", lambda p, a, d: any(same_letters(o, p, d) for o in a), "Upper and lower"),
         Wrong("punctuation counts", lambda p, a, d: p.lower() in [o.lower() for o in a], "Drop the punctuation"),
         Wrong("one side only", lambda p, a, d: bare(p, d) in [o.lower() for o in a], "prediction only"),
         Wrong("all answers", lambda p, a, d: {bare(o, d) for o in a} == {bare(p, d)}, "ask for all of them"),
         Wrong("the first answer", lambda p, a, d: bare(a[0], d) == bare(p, d), "first answer only"),
         Wrong("holds it", lambda p, a, d: any(bare(o, d) in bare(p, d) for o in a), "merely holds it"),
+        Wrong("a part", lambda p, a, d: any(bare(p, d) in bare(o, d) for o in a), "accept a part"),
+        Wrong(
+            "at the ends only",
+            lambda p, a, d: any(o.lower().strip(d) == p.lower().strip(d) for o in a),
+            "at the ends only",
+        ),
+        Wrong(
+            "all of it at once",
+            lambda p, a, d: any(o.lower().replace(d, "") == p.lower().replace(d, "") for o in a),
+            "for itself",
+        ),
         Wrong("1 for True", lambda p, a, d: float(bare(p, d) in [bare(o, d) for o in a]), "True or False"),
     ],
     "majority_floor": [
@@ -116,7 +134,7 @@ WRONG = {
     "letter_floor": [
         Wrong("no prior", lambda *g: bayes(*g, prior=False), "label's rows is missing"),
         Wrong("each character once", lambda *g: bayes(*g, once=True), "stands there twice"),
-        Wrong("no + 1", lambda *g: bayes(*g, plus=0), "ValueError"),
+        Wrong("no + 1", lambda *g: bayes(*g, plus=0), "add 1 to each count"),
         Wrong("V forgotten", lambda *g: bayes(*g, size=False), "total is too small"),
         Wrong(
             "the majority",

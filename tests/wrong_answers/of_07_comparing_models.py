@@ -63,6 +63,11 @@ WRONG = {
     ],
     "above_floor": [
         Wrong(
+            "a teacher at its floor counts",
+            lambda s, t, f: statistics.fmean((s[o] - f[o]) / (t[o] - f[o]) for o in s if t[o] >= f[o]),
+            "there is nothing to keep",
+        ),
+        Wrong(
             "no floor",
             lambda s, t, f: statistics.fmean(s[one] / t[one] for one in s if t[one] > f[one]),
             "floor is missing",

@@ -54,8 +54,9 @@ WRONG = {
         Wrong("no warm-up", lambda step, steps, highest, _: highest * (1 - step / steps), "warm-up is missing"),
         Wrong("falls by all steps", lambda *g: rate(*g, over=g[1]), "those after the warm-up"),
         Wrong("rounded down", lambda *g: rate(*g, whole=int), "round it down"),
+        Wrong("rounded to the nearest", lambda *g: rate(*g, whole=lambda n: int(n + 0.5)), "to the nearest number"),
         Wrong("off by one: ends at 0", lambda *g: rate(*g, left=1), "one step too early"),
-        Wrong("divides by zero", both_sides, "ZeroDivisionError"),
+        Wrong("divides by zero", both_sides, "may be no warm-up"),
         Wrong("a share", lambda step, steps, highest, warmup: rate(step, steps, 1, warmup), "This is a share"),
     ],
     "joint_gradient": [

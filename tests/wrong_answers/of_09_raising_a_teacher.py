@@ -113,7 +113,7 @@ WRONG = {
         Wrong("new ones at the end", lambda p, d: [(i % p, i >= p) for i in range(d)], "at the end"),
         Wrong("old for new", lambda p, d: grown(p, d, old_is_new=True), "old layer itself"),
         Wrong("counted from 1", lambda p, d: [(a + 1, b) for a, b in grown(p, d)], "counted from 0"),
-        Wrong("no marks", lambda p, d: [a for a, _ in grown(p, d)], "a list is asked for"),
+        Wrong("no marks", lambda p, d: [a for a, _ in grown(p, d)], "a pair is asked for"),
         Wrong("nothing new", lambda p, d: [(a, False) for a, _ in grown(p, d)], "Nothing is marked"),
         Wrong("one new layer each", lambda p, d: grown(p, 2 * p), "need not be twice"),
     ],
