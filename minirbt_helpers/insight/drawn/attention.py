@@ -153,7 +153,8 @@ def _table(data: Attention, layer: int, head: int, widest: float = 430) -> Drawi
     right, bottom = left + sum(spans) * cell, top + count * cell
     picture = Drawing(right + 2, bottom + 30, "")
     for place, label in enumerate(data.labels if cell >= 7 else ()):
-        picture.add(Text(left - 6, top + (place + 0.5) * cell, label, size, _label_colour(label), "end"))
+        words = label.strip("[]") if _label_colour(label) == "faint" else label
+        picture.add(Text(left - 6, top + (place + 0.5) * cell, words, size, _label_colour(label), "end"))
     _column_labels(picture, data, left, top - 3, cell, size, spans)
     for first, last in data.brackets:
         depth = max(2.0, left - 18 - max(text_width(label, size) for label in data.labels[first : last + 1]))
@@ -203,7 +204,8 @@ def _column_labels(
     edges = left + np.cumsum([0, *spans]) * cell
     for place, label in enumerate(data.labels if cell >= 5.5 else ()):
         words = label.strip("[]") if _label_colour(label) == "faint" else label
-        fitting = min(size, size * (spans[place] * cell + 1) / max(1.0, text_width(words, size)))
+        room = spans[place] * cell + (1 if words == label else -3)
+        fitting = min(size, size * room / max(1.0, text_width(words, size)))
         middle = float(edges[place] + edges[place + 1]) / 2
         picture.add(Text(middle, bottom - size * 0.55, words, fitting, _label_colour(label)))
     for first, last in data.brackets:
@@ -238,8 +240,8 @@ def draw_word_binding(bindings: Mapping[str, Binding], named: int = 2) -> Drawin
         named: how many of each model's strongest heads get their name (layer.head).
     """
     step, height, left, top = 150.0, 300.0, 52.0, 14.0
-    values = np.concatenate([binding.difference.ravel() for binding in bindings.values()])
-    low, high = min(-0.02, float(values.min()) - 0.01), float(values.max()) + 0.02
+    ends = [binding.difference + sign * 2 * binding.error for binding in bindings.values() for sign in (-1, 1)]
+    low, high = min(-0.02, min(map(np.min, ends)) - 0.01), max(map(np.max, ends)) + 0.02
     picture = Drawing(left + step * len(bindings), top + height + 40, "")
 
     def y(share: float) -> float:
@@ -248,16 +250,20 @@ def draw_word_binding(bindings: Mapping[str, Binding], named: int = 2) -> Drawin
     for step_up in range(int(np.ceil(low / 0.05)), int(high / 0.05) + 1):
         tick = step_up * 0.05
         picture.add(Line([(left, y(tick)), (picture.width, y(tick))], "line", 0.7 if step_up else 1.6))
-        label = f"{tick:+.2f}".replace("-", "−") if step_up else "0"
+        label = f"{100 * tick:+.0f}".replace("-", "−") if step_up else "0"
         picture.add(Text(left - 8, y(tick), label, SMALL, "faint", "end"))
     for number, (name, binding) in enumerate(bindings.items()):
         _binding_column(picture, binding, name, left + (number + 0.5) * step, y, named)
         picture.add(Text(left + (number + 0.5) * step, top + height + 14, name, 13, role_of(name)))
         words = f"{binding.difference.size} heads"
         picture.add(Text(left + (number + 0.5) * step, top + height + 31, words, SMALL, "faint"))
-    title = "Attention to the neighbour: within a word less across a boundary"
-    note = f"a dot is a head, bars are ± 2 standard errors over {len(next(iter(bindings.values())).inside)} sentences"
-    best = "; ".join(f"{name} {binding.difference.max():+.3f}" for name, binding in bindings.items())
+    title = "Binding in points: attention to a neighbour within a word less across a boundary"
+    count = len(next(iter(bindings.values())).inside)
+    note = (
+        "a point is 1% of a character's attention, a dot is a head, "
+        f"bars are ± 2 standard errors over {count} sentences"
+    )
+    best = "; ".join(f"{name} {100 * binding.difference.max():+.1f}" for name, binding in bindings.items())
     return finished(titled(picture, title, ""), (note,), title, f"strongest head of each model: {best}")
 
 
@@ -273,7 +279,7 @@ def _binding_column(
         share, error = binding.difference[layer, head], binding.error[layer, head]
         inside, across = binding.inside[:, layer, head].mean(), binding.across[:, layer, head].mean()
         label = f"{layer + 1}.{head + 1}"
-        tip = f"{name} {label}: {share:+.3f} ± {error:.3f}\nwithin {inside:.3f}, across {across:.3f}"
+        tip = f"{name} {label}: {100 * share:+.1f} ± {100 * error:.1f} points\nwithin {inside:.1%}, across {across:.1%}"
         picture.add(Line([(x, y(share - 2 * error)), (x, y(share + 2 * error))], role_of(name), 1.2, opacity=0.6))
         picture.add(Dot(x, y(share), 3.2, role_of(name), 0.85, tip))
         if number in best and share > max(0.01, 2 * error) and all(abs(y(share) - other) > 24 for other in written):

@@ -81,7 +81,10 @@ def draw_paths(
     ]
     title = f"Each token's way from state {pairs[0][0]} to {pairs[-1][0]} (dots grow)"
     held, missed = f"{paths.kept:.0%}", f"{paths.missed:.0%}"
-    words = f"the two dimensions hold {held} of the teacher's variance; of all of it, the student misses {missed}"
+    words = (
+        f"the two directions hold {held} of the teacher's variance; "
+        f"over all directions, {missed} of it stay unexplained in the {student.name}"
+    )
     return finished(titled(shelf(drawn, "", 24), title, ""), (words, *teacher.sentence.notes), title)
 
 
@@ -89,8 +92,9 @@ def _paths(places: np.ndarray, reading: Reading, extent: tuple[np.ndarray, np.nd
     side, pad, role = 400.0, 22.0, role_of(reading.name)
     low, high = extent
     scaled = pad + (places - low) / np.maximum(high - low, 1e-9) * (side - 2 * pad)  # [states, tokens, 2]
-    picture = Drawing(side, side, "")
+    picture = Drawing(side, side + 18, "")
     picture.add(Box(0.5, 0.5, side - 1, side - 1, colour="line", radius=4))
+    picture.add(Text(side / 2, side + 10, "direction 1 to the right, direction 2 downwards", SMALL, "faint"))
     for token, label in enumerate(reading.sentence.labels[1:-1]):
         way = [(float(x), float(y)) for x, y in scaled[:, token]]
         picture.add(Line(way, role, 1.2, opacity=0.4))
