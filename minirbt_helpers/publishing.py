@@ -1,12 +1,18 @@
 """A distilled model made ready for a hub: a clean folder with a card filled from its run (notebook 08)."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import CourseError
 from .hub import is_hub_id, save_tokenizer, split_revision
 from .recipe import load_recipe
 from .workspace import atomic_folder, versions, write_json
+
+if TYPE_CHECKING:
+    from transformers import BertForMaskedLM
 
 SHOWN = (
     "length", "steps", "batch_size", "optimizer", "learning_rate", "warmup", "weight_decay", "mask_unit",
@@ -65,7 +71,7 @@ def publish(
     run = Path(run)
     made, rows = _read(run)
     model, tokenizer = load_model(run), load_tokenizer(run)
-    card = _card(made, rows, model.num_parameters(), name, data, results)
+    card = _card(made, rows, model, name, data, results)
     head = {"language": language, "license": license, "name": name, "teacher": made["recipe"]["teacher"]}
     with atomic_folder(output) as folder:
         model.save_pretrained(folder)
@@ -107,18 +113,26 @@ def _front_matter(head: dict) -> str:
     return f"---\n{data.to_yaml()}\n---\n"
 
 
-def _card(made: dict, rows: list[dict], count: int, name: str, data: str, results: str | Path | None) -> str:
+def _card(
+    made: dict, rows: list[dict], model: BertForMaskedLM, name: str, data: str, results: str | Path | None
+) -> str:
     from .tasks import as_markdown, best_means, read_results, score_table
 
     recipe, steps = made["recipe"], rows[-1]["step"]
     tokens = steps * recipe["batch_size"] * recipe["length"]
     through = " through an assistant" if made["stage"] == "student" else ""
+    small = recipe["scale"] == "sample"
+    shape = made["architecture"]
+    if small:
+        shape += f" at a quarter of its width ({model.config.hidden_size})"
+    trained = "the course's sample teacher" if small and _ours(recipe["teacher"]) else _shown(recipe["teacher"])
     parts = [
         f"# {name.rpartition('/')[2]}",
-        f"{made['architecture']}, {count / 1e6:.1f}M parameters: the stage *{made['stage']}* of the MiniRBT recipe "
+        f"{shape}, {model.num_parameters() / 1e6:.1f}M parameters, {steps:,} steps: "
+        f"the stage *{made['stage']}* of the MiniRBT recipe "
         f"(Yao et al., [arXiv:2304.00717](https://arxiv.org/abs/2304.00717)), "
-        f"taught by {_shown(recipe['teacher'])}{through}.",
-        *([SMALL] if recipe["scale"] == "sample" else []),
+        f"taught by {trained}{through}.",
+        *([SMALL] if small else []),
         USE.format(name=name).strip(),
         "## Data",
         f"{data or _shown(recipe['text'])}: {made['blocks']:,} blocks of {recipe['length']} tokens, words cut by "
@@ -154,6 +168,11 @@ def _figures(rows: list[dict]) -> list[dict]:
         {"figure": name, "start": form.format(looks[0][key]), "end": form.format(looks[-1][key])}
         for key, name, form in FIGURES
     ]
+
+
+def _ours(teacher: str) -> bool:
+    """Whether a path is the teacher that the course ships."""
+    return Path(teacher).parts[-3:] == Path(load_recipe("sample").teacher).parts[-3:]
 
 
 def _shown(name: str) -> str:

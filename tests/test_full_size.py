@@ -30,7 +30,7 @@ from minirbt_helpers.text import build_blocks
 from minirbt_helpers.training import STAGES, distill, dry_run, forward_operations, run_folder
 from minirbt_helpers.training.checkpoints import save_checkpoint
 from minirbt_helpers.training.distillation import prepare
-from minirbt_helpers.training.dry_run import disk_needed, moments
+from minirbt_helpers.training.dry_run import added_up, disk_needed, moments, smaller_micro_batch
 from minirbt_helpers.training.loop import Steps
 
 pytestmark = pytest.mark.slow  # processes, training or notebooks
@@ -99,6 +99,20 @@ def test_what_does_not_fit_is_refused_with_the_sum(recipe, texts, change, messag
     with pytest.raises(CourseError, match=message) as caught:
         dry_run(recipe.model_copy(update=change), "student", **texts, seconds=0.1)
     assert caught.value.fix
+
+
+def test_the_advice_is_the_largest_micro_batch_that_fits_and_divides_the_batch(recipe):
+    greedy = recipe.model_copy(update={"batch_size": 4096, "micro_batch": 4096})
+    needed = {"teacher": 26 * 2**20, "4096 blocks": 42 * 2.0**30}
+    assert smaller_micro_batch(greedy, needed, 19.6 * 2**30, 1) == "--micro-batch 1024"  # 1,909 would fit
+    eight = recipe.model_copy(update={"batch_size": 4096, "micro_batch": 512})
+    assert smaller_micro_batch(eight, {"512 blocks": 512.0}, 300.0, 8) == "--micro-batch 256"
+    assert "more memory" in smaller_micro_batch(greedy, needed, 2**20, 1)
+
+
+def test_a_small_part_is_told_in_mib_beside_a_large_sum():
+    assert added_up({"teacher": 26 * 2**20, "64 blocks": 2.0 * 2**30}) == "teacher 26.0 MiB + 64 blocks 2.0 = 2.0 GiB"
+    assert added_up({"teacher": 26 * 2**20, "student": 2**20}) == "teacher 26.0 + student 1.0 = 27.0 MiB"
 
 
 # --- publishing -----------------------------------------------------------------------------------------------------

@@ -141,6 +141,10 @@ def hours_table(machines: Sequence[Machine]) -> str:
     for machine in machines:
         hours = [machine.hours(stage) for stage in TAUGHT]
         shares = " and ".join(dict.fromkeys(f"{share:.0%}" for share in machine.shares.values()))
-        row = (machine.name, f"{shares}, {machine.source}", *(f"{one:,.0f}" for one in hours))
-        lines.append(f"| {' | '.join(row)} | {sum(hours) * machine.devices:,.0f} |")
+        row = (machine.name, f"{shares}, {machine.source}", *map(_three_digits, hours))
+        lines.append(f"| {' | '.join(row)} | {_three_digits(sum(hours) * machine.devices)} |")
     return "\n".join(lines)
+
+
+def _three_digits(hours: float) -> str:
+    return f"{float(f'{hours:.3g}'):,.0f}"

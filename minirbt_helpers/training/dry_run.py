@@ -134,7 +134,8 @@ def dry_run(
     with torch.random.fork_rng(devices=[]), fast_on_cpu(ready.teacher, ready.student):
         memory = memory_needed(recipe, ready, blocks)
         free = free_memory(ready.world) + memory["teacher"] + memory["student"]  # these two are loaded already
-        check_room("the memory", ready.world.device, memory, free, _smaller(recipe, memory, free))
+        advice = smaller_micro_batch(recipe, memory, free, ready.world.size)
+        check_room("the memory", ready.world.device, memory, free, advice)
         steps = Steps(recipe, ready.pupil, ready.world)
         step, loss = seconds_per_step(recipe, ready, steps, blocks, seconds)
         evaluation = timed(ready.world, lambda: ready.world.first and ready.held_out(recipe, heldout))
@@ -153,11 +154,17 @@ def lasts(hours: float) -> str:
 
 
 def added_up(sizes: Sizes) -> str:
-    """Sizes and their sum, in MiB or GiB."""
+    """Sizes and their sum, in MiB or GiB; a part of another unit than the sum's names its own."""
     total = sum(sizes.values())
-    unit, name_of_unit = (GIB, "GiB") if total >= GIB else (2**20, "MiB")
-    parts = " + ".join(f"{name} {size / unit:,.1f}" for name, size in sizes.items())
-    return f"{parts} = {total / unit:,.1f} {name_of_unit}"
+    parts = [f"{name} {_in_unit(size, of=total)}" for name, size in sizes.items()]
+    return f"{' + '.join(parts)} = {_in_unit(total)}"
+
+
+def _in_unit(size: float, of: float | None = None) -> str:
+    """A size in MiB or GiB; without its unit where it is that of the sum."""
+    unit, name = (GIB, "GiB") if size >= GIB else (2**20, "MiB")
+    shown = f"{size / unit:,.1f}"
+    return shown if of is not None and (size < GIB) == (of < GIB) else f"{shown} {name}"
 
 
 def check_room(what: str, where: object, needed: Sizes, free: float, fix: str) -> None:
@@ -230,12 +237,15 @@ def kept_for_backward(recipe: Recipe, ready: Ready, blocks: Dataset, count: int)
     return sum(kept.values())
 
 
-def _smaller(recipe: Recipe, needed: Sizes, free: float) -> str:
-    """The largest micro-batch that would fit, as advice."""
+def smaller_micro_batch(recipe: Recipe, needed: Sizes, free: float, processes: int) -> str:
+    """The largest micro-batch that would fit and that cuts a process's share of the batch evenly, as advice."""
     blocks = needed[f"{recipe.micro_batch} blocks"]
     room = free - (sum(needed.values()) - blocks)
     fits = int(recipe.micro_batch * room / blocks)
-    return f"--micro-batch {fits} or less" if fits > 0 else "a machine with more memory, or smaller models"
+    if fits < 1:
+        return "a machine with more memory, or smaller models"
+    share = recipe.batch_size // processes
+    return f"--micro-batch {next(size for size in range(fits, 0, -1) if share % size == 0)}"
 
 
 def seconds_per_step(recipe: Recipe, ready: Ready, steps: Steps, blocks: Dataset, budget: float) -> tuple[float, float]:

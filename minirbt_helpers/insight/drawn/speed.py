@@ -15,7 +15,7 @@ from .theme import PALETTE, colour_of
 PART_COLOURS = dict(zip(PARTS, (PALETTE[name] for name in ("other", "teacher", "assistant", "one-stage")), strict=True))
 REST = "#C4C9D0"
 OTHERS = [name for name in ARCHITECTURES if name != TEACHER]
-TIMES_AS_FAST = "times as fast as 12 × 768"
+TIMES_AS_FAST = "times as fast as RoBERTa"
 
 
 def draw_speed_ups(cases: Sequence[SpeedCase], head: bool = False) -> Figure:
@@ -47,9 +47,10 @@ def _speed_up_lines(axes: Axes, ups: Sequence[Mapping]) -> None:
         spreads = [one[name] for one in ups]
         middles = [spread.median for spread in spreads]
         errors = list(zip(*((one.median - one.low, one.high - one.median) for one in spreads), strict=True))
-        looks = {"color": colour_of(name), "markersize": 5, "marker": "s" if name == "MiniRBT-H288" else "o"}
+        colour = PALETTE["accent"] if name == "MiniRBT-H288" else colour_of(name)  # H256 has the student's
+        looks = {"color": colour, "markersize": 5, "marker": "s" if name == "MiniRBT-H288" else "o"}
         axes.errorbar(places, middles, errors, capsize=2, linewidth=1.2, label=name, **looks)
-        axes.axhline(ARCHITECTURES[name].speed_up, color=colour_of(name), linestyle=":", linewidth=1)
+        axes.axhline(ARCHITECTURES[name].speed_up, color=colour, linestyle=":", linewidth=1)
 
 
 def draw_time_parts(timings: Timings, title: str = "") -> Figure:
@@ -126,7 +127,7 @@ def draw_product_rates(rows: Sequence[Mapping]) -> Figure:
     peaks = [_peak(row) for row in rows]
     named = zip(rows, peaks, strict=True)
     titles = [f"{row['precision']}, the fastest: {peak / 1e9:,.0f} GFLOP/s" for row, peak in named]
-    alt = f"Share of the machine's peak that the FFN product reaches, by width and tokens at once. {'; '.join(titles)}"
+    alt = f"The FFN product as a share of the fastest product, by width and tokens at once. {'; '.join(titles)}"
     figure, grid = panels(titles, (4.6, 3.6), alt, margin=(1, 0), sharey=True)
     for axes, row, peak in zip(grid, rows, peaks, strict=True):
         for tokens, rates in row["rates"].items():
@@ -136,7 +137,7 @@ def draw_product_rates(rows: Sequence[Mapping]) -> Figure:
         axes.set(xlabel="width", ylim=(0, 1.05))
         axes.set_xticks(widths, widths, fontsize=8, rotation=60)
         in_percent(axes.yaxis)
-    grid[0].set_ylabel("share of peak, FFN product")
+    grid[0].set_ylabel("share of the fastest product")
     legend_beside(grid[-1])
     return figure
 
