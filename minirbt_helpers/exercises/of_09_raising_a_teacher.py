@@ -252,7 +252,7 @@ def _looks(length, speeds, step, sharpness, cosines=True, turned="query", axis=-
     title="A head that looks at its neighbour",
     difficulty=3,
     minutes=20,
-    use="the start that saves a small BERT its first million tokens",
+    use="a start that looks beside a gap from the first step",
     cases=lambda: [
         (2, torch.tensor([1.0]), 0, 1.0),
         (3, torch.tensor([1.0]), 1, 4.0),
@@ -371,10 +371,10 @@ shelf.question(
     "why_counts_first",
     "Why does a start from counts help a small model?",
     "It need not find out from gradients what can be counted in a minute",
-    "Which tokens are frequent, and which stand side by side, costs a small BERT its first million tokens.",
+    "After 300,000 tokens a random start has not caught up: the next picture shows it.",
     wrong={
         "It makes the model larger": "The number of parameters is the same.",
-        "It replaces the training": "Counting lowers the loss, and the first guesses hardly get better by it alone.",
+        "It replaces the training": "Counting lowers the loss. The first guesses get no better by it alone.",
     },
 )
 shelf.question(

@@ -40,7 +40,10 @@ def draw_temperatures(
     names = tokenizer.convert_ids_to_tokens(best.tolist())
     shares = {temperature: (logits / temperature).softmax(-1)[best].tolist() for temperature in temperatures}
     others = f"all {len(logits) - top:,} others"
-    titles = [f"T = {temperature:g}\n{others}: {1 - sum(of):.1%}" for temperature, of in shares.items()]
+    titles = [
+        f"T = {temperature:g}\ntallest bar: {max(of):.2%}\n{others}: {1 - sum(of):.1%}"
+        for temperature, of in shares.items()
+    ]
     alt = "Probabilities by temperature. " + ". ".join(
         f"T = {temperature:g}: {listed(dict(zip(names, of, strict=True)))}" for temperature, of in shares.items()
     )
