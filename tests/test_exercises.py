@@ -474,7 +474,7 @@ def test_a_static_page_answers_by_unfolding():
         page = quizzes.static_html(question)
         assert page.count("<details") == max(1, len(question.choices))
         assert "<script" not in page and "http" not in page
-    assert ">8.1. 0.15²" in quizzes.static_html(find_question("half_word_two_tokens"))
+    assert ">8.1%. 0.15²" in quizzes.static_html(find_question("half_word_two_tokens"))
 
 
 def test_a_wrong_number_gets_a_direction_first():
