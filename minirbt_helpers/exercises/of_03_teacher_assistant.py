@@ -144,7 +144,8 @@ def _copied(state, layers, rename=lambda place, layer: place, keep=lambda name: 
 )
 def copy_layers(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
     """`state` is a teacher's state dict. Write `copy_layers`: the state dict of a model that has the teacher's
-    `layers` in the given order, and everything that belongs to no layer (embeddings, head) under its old name.
+    `layers` in the given order, and everything that belongs to no layer (embeddings, head) under its old name. A
+    layer may be taken more than once.
 
     The names of layers hold their number: `bert.layer.2.bias`. With `layers=[0, 2]` this tensor becomes
     `bert.layer.1.bias`, because it belongs to the second layer of the new model.
@@ -289,8 +290,8 @@ def errors_apart(p: float, n: int, q: float, m: int) -> float:
 )
 def constant_floor(train: list[int], asked: list[int], special: list[int]) -> float:
     """How far does a model get that says the same token always? Write `constant_floor`: choose the most frequent
-    token of the training text `train`, where ids in `special` do not count, and return at which share of the held-out
-    tokens `asked` it would be right.
+    token of the training text `train` that is not in `special`, and return its share among all the held-out tokens
+    `asked`.
 
     `constant_floor([7, 7, 8, 2, 2, 2], [7, 8], [2])` gives `0.5`.
     """

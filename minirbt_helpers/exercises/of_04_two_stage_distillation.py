@@ -58,7 +58,7 @@ def _two(seed: int, *shape: int, scale: float = 2.0) -> tuple[Tensor, Tensor]:
             lambda answer, logits, temperature: logits.ndim == 1 and abs(answer.sum() - 1) > 1e-3,
         ),
         (
-            "Large logits overflow in a bare exponential. The shares stay the same if a number is subtracted from all.",
+            "Large logits overflow in a bare exponential. Subtract one number from the whole row: its shares stay the same.",
             lambda answer, logits, temperature: logits.abs().max() > 90,
         ),
         (
@@ -315,6 +315,7 @@ def _off(student, teacher, weight, bias):
         "minirbt_helpers.insight.measured.hidden_states.hidden_mse",
         "textbrewer.losses.hid_mse_loss",
     ),
+    raises={"RuntimeError": "`weight` is [teacher's width, student's width], and a hidden state has the student's."},
 )
 def projected_match(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """`student` [batch, length, student's width] and `teacher` [batch, length, teacher's width] are hidden states of
