@@ -58,7 +58,7 @@ def _two(seed: int, *shape: int, scale: float = 2.0) -> tuple[Tensor, Tensor]:
             lambda answer, logits, temperature: logits.ndim == 1 and abs(answer.sum() - 1) > 1e-3,
         ),
         (
-            "Large logits overflow in a bare exponential. Subtract one number from the whole row: its shares stay the same.",
+            "Large logits overflow in a bare exponential. One number may be subtracted from the whole row.",
             lambda answer, logits, temperature: logits.abs().max() > 90,
         ),
         (
