@@ -57,7 +57,7 @@ from full_size import (
 from torch.autograd import DeviceType
 
 from minirbt_helpers.models import ARCHITECTURES, load_tokenizer
-from minirbt_helpers.workspace import atomic_file, project_root, versions, write_json
+from minirbt_helpers.workspace import atomic_file, project_root, renew_table, versions, write_json
 
 STAGES = {"assistant": ("RoBERTa-wwm-ext", "RBT6"), "student": ("RBT6", "MiniRBT-H256")}  # teacher, learner
 PUBLISHED_TOKENS = 100_000 * 4096 * 512  # of each stage
@@ -672,10 +672,7 @@ def update_docs(page: Path) -> None:
     """Put the table of hours as it is now, measured or assumed, in the place of the one that stands there."""
     from minirbt_helpers.training import hours_table, machines
 
-    table, text = hours_table(machines()), page.read_text(encoding="utf-8")
-    head = re.escape("\n".join(table.splitlines()[:2]))
-    with atomic_file(page) as stream:
-        stream.write(re.sub(rf"{head}(\n\|[^\n]*)*", lambda _: table, text))
+    renew_table(page, hours_table(machines()))
 
 
 def now() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import CourseError
 from .recipe import Recipe, load_recipe, parameters_table, recipe_from_notebook
-from .workspace import clear_disk_errors, project_root, versions
+from .workspace import clear_disk_errors, project_root, renew_table, versions
 
 
 def start(namespace: Mapping[str, object]) -> "Lesson":
@@ -136,9 +136,7 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
 
     recipe = load_recipe(scale)
     folder = Path(output) if output else Path(recipe.output_dir) / scale
-    chosen = [notebook for notebook in notebooks() if notebook.name.startswith(only)]
-    if not chosen:
-        raise CourseError(f"no notebook begins with {only!r}", fix=", ".join(path.stem for path in notebooks()))
+    chosen = _chosen(only)
     with clear_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -148,6 +146,14 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
         _execute(notebook, folder / notebook.name, {"SCALE": scale})
         rows.append((notebook.stem, time.monotonic() - started))
     return build_site(folder, folder / "site", _about(scale, rows))
+
+
+def _chosen(only: str) -> list[Path]:
+    """The notebooks whose names begin so."""
+    chosen = [notebook for notebook in notebooks() if notebook.name.startswith(only)]
+    if not chosen:
+        raise CourseError(f"no notebook begins with {only!r}", fix=", ".join(path.stem for path in notebooks()))
+    return chosen
 
 
 def _about(scale: str, rows: list[tuple[str, float]]) -> str:
@@ -179,11 +185,14 @@ def refresh(only: str = "") -> None:
     """Run the notebooks at sample scale and keep them with their outputs, for the maintainers.
 
     The cells of exercises and questions are made anew from their entries before, the table of parameters in docs/ from
-    the recipe. What differs from run to run without
-    meaning anything (times, papermill's and widgets' metadata) is taken out. A notebook that fails is left as it was.
+    the recipe. What differs from run to run without meaning anything (times, papermill's and widgets' metadata) is
+    taken out. A notebook that fails is left as it was.
 
     Args:
         only: refresh the notebooks whose names begin so.
+
+    Raises:
+        CourseError: no such notebook, or a cell that failed.
     """
     import nbformat
     from tqdm.auto import tqdm
@@ -191,7 +200,7 @@ def refresh(only: str = "") -> None:
     from .exercises.cells import renew_cells
 
     with tempfile.TemporaryDirectory() as scratch:
-        for notebook in tqdm([path for path in notebooks() if path.name.startswith(only)], unit="notebook"):
+        for notebook in tqdm(_chosen(only), unit="notebook"):
             output = Path(scratch) / notebook.name
             nbformat.write(renew_cells(nbformat.read(notebook, as_version=4)), output)
             _execute(output, output, {}, cwd=notebook.parent)
@@ -200,10 +209,4 @@ def refresh(only: str = "") -> None:
                 for key in ("papermill", "widgets", "execution"):
                     part.metadata.pop(key, None)
             nbformat.write(content, notebook)
-    _renew_parameters(project_root() / "docs" / "parameters.md")
-
-
-def _renew_parameters(page: Path) -> None:
-    """Put the table of parameters as the recipe has it in the place of the one that stands there, at the page's end."""
-    prose, _, _ = page.read_text(encoding="utf-8").partition("| parameter |")
-    page.write_text(f"{prose}{parameters_table()}\n", encoding="utf-8")
+    renew_table(project_root() / "docs" / "parameters.md", parameters_table())

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from .errors import CourseError
-from .workspace import clear_disk_errors, project_root
+from .workspace import atomic_folder, check_folder, project_root
 
 
 def build_site(notebooks: Path, output: Path, about: str = "") -> Path:
@@ -16,19 +16,21 @@ def build_site(notebooks: Path, output: Path, about: str = "") -> Path:
 
     Args:
         notebooks: folder of executed notebooks; those of the course that are not there are taken as they are stored.
-        output: folder of the site; what stands there is replaced.
+        output: folder of the site; an earlier site there is replaced.
         about: Markdown that the first page ends with, such as how long each notebook took.
 
     Returns:
         Its ``index.html``.
 
     Raises:
-        CourseError: a page that Sphinx cannot make, or a link that leads nowhere.
+        CourseError: a page that Sphinx cannot make, a link that leads nowhere (an earlier site stays as it was), or a
+            folder with other files.
     """
     from sphinx.cmd.build import build_main
 
+    check_folder(output, "searchindex.js", "minirbt site")
     pages = project_root() / "docs"
-    with tempfile.TemporaryDirectory() as scratch, clear_disk_errors(output):
+    with tempfile.TemporaryDirectory() as scratch, atomic_folder(output) as folder:
         source = Path(scratch) / "source"
         shutil.copytree(pages / "site", source)
         shutil.copytree(pages, source / "docs", ignore=shutil.ignore_patterns("site"))
@@ -37,11 +39,10 @@ def build_site(notebooks: Path, output: Path, about: str = "") -> Path:
             shutil.copy(file, source / "notebooks")
         with (source / "index.md").open("a", encoding="utf-8") as index:
             index.write(f"\n{about}\n")
-        shutil.rmtree(output, ignore_errors=True)
         warnings = Path(scratch) / "warnings"
         options = ["--quiet", "--jobs", "2", "--doctree-dir", f"{scratch}/doctrees", "--warning-file", str(warnings)]
-        status = build_main([*options, "--builder", "html", str(source), str(output)])
+        status = build_main([*options, "--builder", "html", str(source), str(folder)])
         said = warnings.read_text(encoding="utf-8").replace(f"{source}/", "").strip() if warnings.exists() else ""
-    if status or said:
-        raise CourseError(f"the site was not built as it should be: {said or status}", where=output)
+        if status or said:
+            raise CourseError(f"the site was not built as it should be: {said or status}", where=output)
     return output / "index.html"

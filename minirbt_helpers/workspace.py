@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -115,6 +116,39 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
             (holder / "new").rename(target)
         finally:
             shutil.rmtree(holder, ignore_errors=True)
+
+
+def check_folder(folder: str | Path, mark: str, command: str) -> None:
+    """Make sure that a folder can be written, and that nothing but an earlier output gives way.
+
+    Args:
+        folder: where the output is to come.
+        mark: a file by which an earlier output is known.
+        command: what makes such outputs, for the message.
+
+    Raises:
+        CourseError: a folder with other files, a file, or a place where one may not write.
+    """
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).is_file():
+        raise CourseError(
+            "other files stand in this folder, and they would be lost",
+            where=folder,
+            fix=f"name a new folder, an empty one, or an earlier output of `{command}`",
+        )
+    parent = existing_parent(folder.absolute().parent)
+    if folder.is_file() or not parent.is_dir():
+        raise CourseError("a part of the path is a file", where=folder, fix="name another output folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise CourseError("cannot write here", where=folder, fix="name an output folder you may write to")
+
+
+def renew_table(page: Path, table: str) -> None:
+    """Put a Markdown table in the place of the one with the same head that stands in a page."""
+    head = re.escape("\n".join(table.splitlines()[:2]))
+    text = page.read_text(encoding="utf-8")
+    with atomic_file(page) as stream:
+        stream.write(re.sub(rf"{head}(\n\|[^\n]*)*", lambda _: table, text))
 
 
 def write_json(file: Path, content: object) -> None:

@@ -93,3 +93,18 @@ def test_a_page_that_leads_nowhere_is_refused(small_course):
     nbformat.write(book, small_course / "notebooks" / "99_lost.ipynb")
     with pytest.raises(CourseError, match=r"99_lost.*98_nothing"):
         build_site(small_course / "notebooks", small_course / "site")
+
+
+def test_other_peoples_files_are_left_alone(small_course):
+    """A folder that holds something else is refused before anything is built; an earlier site outlives a failure."""
+    output = small_course / "site"
+    output.mkdir()
+    (output / "diary.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(CourseError, match="they would be lost"):
+        build_site(small_course / "notebooks", output)
+    (output / "diary.txt").rename(output / "searchindex.js")
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Lost\n\n[to nothing](98_nothing.ipynb)")])
+    nbformat.write(book, small_course / "notebooks" / "99_lost.ipynb")
+    with pytest.raises(CourseError, match="98_nothing"):
+        build_site(small_course / "notebooks", output)
+    assert (output / "searchindex.js").read_text(encoding="utf-8") == "mine"

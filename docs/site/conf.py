@@ -12,7 +12,6 @@ from minirbt_helpers import __version__
 project = html_title = "MiniRBT, made step by step"
 release = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
 
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]
@@ -20,8 +19,6 @@ myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]  # widgets show their static form
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
-napoleon_google_docstring = True
 
 html_theme = "furo"
 html_static_path = ["_static"]
@@ -31,8 +28,6 @@ html_math_renderer = "mathml"
 
 REPOSITORY = "https://github.com/minirbt-course/minirbt-course/blob/main/"
 OUTSIDE = re.compile(r"\]\(\.\./(?!docs/|notebooks/)([^)\s]*)\)")  # a link to what the site does not have
-
-
 HAN = "[\u3400-\u9fff]"
 
 

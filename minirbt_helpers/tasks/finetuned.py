@@ -1,7 +1,6 @@
 """A fine-tuned model in use: predictions for texts, answers from passages, files to hand in (notebook 05)."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,7 +23,7 @@ from ..errors import CourseError
 from ..hub import require_tokenizer, save_tokenizer
 from ..marks import restore_known_marks
 from ..sniffing import require_config, require_weights, require_whole
-from ..workspace import atomic_file, atomic_folder, existing_parent, quiet_transformers, write_json
+from ..workspace import atomic_file, atomic_folder, check_folder, quiet_transformers, write_json
 from .answering import LONGEST, Answer, best_answers, span_scores, windows
 from .registry import Task, task_from_json
 from .tables import JSON
@@ -249,20 +248,5 @@ class Finetuned:
 
 
 def check_output(folder: str | Path) -> None:
-    """Make sure that :meth:`Finetuned.save` can write a folder, and that nothing but an earlier output gives way.
-
-    Raises:
-        CourseError: a folder with other files, a file, or a place where one may not write.
-    """
-    folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "task.json").is_file():
-        raise CourseError(
-            "other files stand in this folder, and they would be lost",
-            where=folder,
-            fix="name a new folder, an empty one, or an earlier output of `minirbt finetune`",
-        )
-    parent = existing_parent(folder.absolute().parent)
-    if folder.is_file() or not parent.is_dir():
-        raise CourseError("a part of the path is a file", where=folder, fix="name another output folder")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise CourseError("cannot write here", where=folder, fix="name an output folder you may write to")
+    """:func:`~minirbt_helpers.workspace.check_folder`, for what :meth:`Finetuned.save` writes."""
+    check_folder(folder, "task.json", "minirbt finetune")
