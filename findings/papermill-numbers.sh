@@ -9,13 +9,13 @@
 #   p nan: float nan
 #   p 1_000: int 1000
 #   r, then p: str '1'
-set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 cd "$room"
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check papermill==2.7.0 ipykernel==7.4.0
-TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -E -W ignore - <<'PY' || { echo "not as described above: this finding is out of date" >&2; exit 1; }
 import json
 import subprocess
 import sys

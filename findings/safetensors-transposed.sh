@@ -8,13 +8,13 @@
 # Expected output:
 #   saved [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]
 #   read  [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
-set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 cd "$room"
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check safetensors==0.8.0 numpy==2.4.6
-TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -E -W ignore - <<'PY' || { echo "not as described above: this finding is out of date" >&2; exit 1; }
 import numpy as np
 from safetensors.numpy import load_file, save_file
 

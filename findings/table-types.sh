@@ -6,13 +6,13 @@
 # Expected output:
 #   in the file: ['NA', '007', 'null']
 #   read:        [None, 7.0, None]
-set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 cd "$room"
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check datasets==5.2.0
-TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -E -W ignore - <<'PY' || { echo "not as described above: this finding is out of date" >&2; exit 1; }
 from datasets import disable_progress_bars, load_dataset
 
 disable_progress_bars()

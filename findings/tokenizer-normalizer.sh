@@ -9,13 +9,13 @@
 #   TokenizersBackend  ['好', '。']
 #   BertTokenizer      ['好', '[UNK]']
 #   AutoTokenizer      ['好', '[UNK]']
-set -euo pipefail  # a failed assertion below ends the script with a status that is not 0
+set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
 cd "$room"
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check transformers==5.23.0 tokenizers==0.23.3
-TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -W ignore - <<'PY'
+TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 venv/bin/python -E -W ignore - <<'PY' || { echo "not as described above: this finding is out of date" >&2; exit 1; }
 from tokenizers import Tokenizer, normalizers
 from transformers import AutoTokenizer, BertTokenizer, TokenizersBackend
 
