@@ -19,6 +19,7 @@ from minirbt_helpers.recipe import Recipe
 HAN = re.compile("[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")  # characters, and Chinese marks
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.S)
 CODE = re.compile(r"`[^`]+`")
+COUNTED = re.compile(r"\d[\d,.]* ?(million|billion|[百十]?[万亿])")  # each language counts in its own units
 ONLY_ENGLISH = "docs/chinese_in_ten_minutes.md"
 LINK = re.compile(r"\]\((?:\.\./)*([^)]+)\)")
 
@@ -77,7 +78,7 @@ def marks(text: str) -> tuple[list[str], ...]:
     rest = FORMULA.sub(" ", text)
     links = [re.sub(r"\b(notebooks|docs)/zh/", r"\1/", link) for link in LINK.findall(rest)]
     links = [link for link in links if link != ONLY_ENGLISH]
-    words = LINK.sub(" ", CODE.sub(" ", rest))
+    words = COUNTED.sub(" ", LINK.sub(" ", CODE.sub(" ", rest)))
     return sorted(FORMULA.findall(text)), sorted(CODE.findall(rest)), sorted(links), sorted(
         re.findall(r"\d[\d,.]*\d", words)
     )  # fmt: skip
