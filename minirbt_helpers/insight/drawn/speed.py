@@ -114,6 +114,7 @@ def draw_speed_reasons(columns: Mapping[str, Mapping[str, float]], title: str = 
     axes.set_xticks(range(len(OTHERS)), OTHERS)
     axes.set_ylabel(TIMES_AS_FAST)
     log_ticks(axes.yaxis, [1, 2, 4, 8, 16])
+    axes.set_ylim(1, 1.15 * max(max(values.values()) for values in columns.values()))
     legend_beside(axes)
     return figure
 
@@ -133,9 +134,9 @@ def draw_product_rates(rows: Sequence[Mapping]) -> Figure:
         for tokens, rates in row["rates"].items():
             widths = sorted(map(int, rates))
             shares = [rates[str(width)]["FFN"] / peak for width in widths]
-            axes.plot(widths, shares, marker="o", markersize=4, label=f"{int(tokens):,} tokens at once")
+            axes.plot(range(len(widths)), shares, marker="o", markersize=4, label=f"{int(tokens):,} tokens at once")
         axes.set(xlabel="width", ylim=(0, 1.05))
-        axes.set_xticks(widths, widths, fontsize=8, rotation=60)
+        axes.set_xticks(range(len(widths)), widths)
         in_percent(axes.yaxis)
     grid[0].set_ylabel("share of the fastest product")
     legend_beside(grid[-1])
