@@ -7,8 +7,8 @@ from itertools import chain
 
 import matplotlib.pyplot as plt
 import nbformat
-import papermill
 import numpy as np
+import papermill
 import pytest
 import torch
 from babel.messages.pofile import read_po
