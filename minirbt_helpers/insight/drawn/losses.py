@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ...errors import CourseError
 from ..measured.losses import Curve, Rows, loss_curve, match_curves, matched_layer
-from .axes import in_percent, listed, panels, plot
+from .axes import BASELINE, in_percent, listed, plot
 from .canvas import SMALL, Dot, Drawing, Line, Text, finished, shelf, titled
 from .theme import PALETTE, colour_of, role_of
 
@@ -27,32 +28,38 @@ def draw_temperatures(
     answer: str = "",
     top: int = 10,
 ) -> Figure:
-    """A prediction at several temperatures: the likeliest candidates as bars, all others in one (notebook 04).
+    """A prediction at several temperatures: the likeliest candidates, one line each (notebook 04).
+
+    The axis is logarithmic. A dotted line is where all entries of the vocabulary would be equally likely.
 
     Args:
         logits: of one position, shape [vocabulary].
         tokenizer: names the candidates.
-        temperatures: one panel each.
-        answer: the token that stood there; its bar is drawn in the student's colour if it is shown.
+        temperatures: one line each.
+        answer: the token that stood there; its dots are drawn in the student's colour if it is shown.
         top: how many candidates are shown.
     """
     best = logits.topk(top).indices  # [top]; the same order at every temperature
     names = tokenizer.convert_ids_to_tokens(best.tolist())
     shares = {temperature: (logits / temperature).softmax(-1)[best].tolist() for temperature in temperatures}
-    others = f"all {len(logits) - top:,} others"
-    titles = [
-        f"T = {temperature:g}\ntallest bar: {max(of):.2%}\n{others}: {1 - sum(of):.1%}"
-        for temperature, of in shares.items()
-    ]
     alt = "Probabilities by temperature. " + ". ".join(
         f"T = {temperature:g}: {listed(dict(zip(names, of, strict=True)))}" for temperature, of in shares.items()
     )
-    figure, grid = panels(titles, (3.1, 3.2), alt, sharey=True)  # one scale: bars shrink where a prediction is softer
-    for axes, heights in zip(grid, shares.values(), strict=True):
-        axes.bar(range(top), heights, color=[PALETTE["student" if name == answer else "teacher"] for name in names])
-        axes.set_xticks(range(top), names)
-    in_percent(grid[0].yaxis)
-    grid[0].set_ylabel("probability")
+    figure = plot((8, 3.8), alt)
+    axes = figure.subplots()
+    for place, (temperature, heights) in enumerate(shares.items()):
+        axes.plot(range(top), heights, "o-", color=PALETTE["teacher"], alpha=max(0.3, 1 - 0.22 * place), lw=1.2)
+        beside = {"xytext": (-9, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+        axes.annotate(f"T = {temperature:g}", (0, heights[0]), **beside)
+    if answer in names:
+        found = names.index(answer)
+        dots = [heights[found] for heights in shares.values()]
+        axes.plot([found] * len(dots), dots, "o", color=PALETTE["student"], label=f"{answer}: the right answer")
+    axes.axhline(1 / len(logits), **BASELINE | {"linestyle": ":"}, label="all entries equally likely")
+    axes.set(yscale="log", ylabel="probability", xlim=(-1.2, top - 0.5))
+    axes.set_xticks(range(top), names)
+    in_percent(axes.yaxis)
+    axes.legend()
     return figure
 
 
@@ -68,7 +75,7 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
     """
     matches = sorted({matched_layer(match) for rows in runs.values() for match in match_curves(rows)})
     one_kind = len({kind for kind, _ in matches}) == 1  # then all have one scale
-    figure = plot((13, 6 if matches else 3), _losses_in_words(runs))
+    figure = plot((13, 6.6 if matches else 3.3), _losses_in_words(runs))
     upper, *lower = figure.subfigures(1 + bool(matches), 1, squeeze=False)[:, 0]
     above = upper.subplots(1, len(PLOTTED))
     below = lower[0].subplots(1, len(matches), sharey=one_kind, squeeze=False)[0] if matches else []
@@ -87,7 +94,10 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
         below[0].set_ylabel("loss of the match")
     for axes, (kind, layer) in zip(below, matches, strict=True):
         place = "embeddings" if (kind, layer) == ("hidden", 0) else f"layer {layer}"
-        axes.set(title=f"{kind}, {place}", xlabel="step", ylim=(0, None))
+        axes.set_title(f"{kind}, {place}", fontsize=9.5)  # seven in a row are narrow
+        axes.set(xlabel="step", ylim=(0, None))
+    for axes in (*above, *below):
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     return figure
 
 
