@@ -10,13 +10,15 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ...errors import CourseError
+from ...language import N_, _
+from ...names import shown_name
 from ..measured.losses import Curve, Rows, loss_curve, match_curves, matched_layer
 from .axes import BASELINE, in_percent, listed, plot
 from .canvas import SMALL, Dot, Drawing, Line, Text, finished, shelf, titled
 from .theme import PALETTE, colour_of, role_of
 
-ACCURACIES = {"top1": "held-out top-1", "words_top1": "words of two and more"}
-PLOTTED = {"loss": "total loss", "kd": "KD loss", "mlm": "MLM loss"} | ACCURACIES
+ACCURACIES = {"top1": N_("held-out top-1"), "words_top1": N_("words of two and more")}
+PLOTTED = {"loss": N_("total loss"), "kd": N_("KD loss"), "mlm": N_("MLM loss")} | ACCURACIES
 # The held-out counterpart of a training loss.
 HELD_OUT = {"kd": "kd_loss", "mlm": "mlm_loss"} | {name: name for name in ACCURACIES}
 
@@ -42,9 +44,10 @@ def draw_temperatures(
     best = logits.topk(top).indices  # [top]; the same order at every temperature
     names = tokenizer.convert_ids_to_tokens(best.tolist())
     shares = {temperature: (logits / temperature).softmax(-1)[best].tolist() for temperature in temperatures}
-    alt = "Probabilities by temperature. " + ". ".join(
+    lists = ". ".join(
         f"T = {temperature:g}: {listed(dict(zip(names, of, strict=True)))}" for temperature, of in shares.items()
     )
+    alt = _("Probabilities by temperature. {shares}").format(shares=lists)
     figure = plot((8, 3.8), alt)
     axes = figure.subplots()
     for place, (temperature, heights) in enumerate(shares.items()):
@@ -54,9 +57,10 @@ def draw_temperatures(
     if answer in names:
         found = names.index(answer)
         dots = [heights[found] for heights in shares.values()]
-        axes.plot([found] * len(dots), dots, "o", color=PALETTE["student"], label=f"{answer}: the right answer")
-    axes.axhline(1 / len(logits), **BASELINE | {"linestyle": ":"}, label="all entries equally likely")
-    axes.set(yscale="log", ylabel="probability", xlim=(-1.2, top - 0.5))
+        label = _("{answer}: the right answer").format(answer=answer)
+        axes.plot([found] * len(dots), dots, "o", color=PALETTE["student"], label=label)
+    axes.axhline(1 / len(logits), **BASELINE | {"linestyle": ":"}, label=_("all entries equally likely"))
+    axes.set(yscale="log", ylabel=_("probability"), xlim=(-1.2, top - 0.5))
     axes.set_xticks(range(top), names)
     in_percent(axes.yaxis)
     axes.legend()
@@ -85,17 +89,18 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
         for match, curve in match_curves(rows).items():
             _line(below[matches.index(matched_layer(match))], curve, name)
     for axes, title in zip(above, PLOTTED.values(), strict=True):
-        axes.set(title=title, xlabel="step")
+        axes.set(title=_(title), xlabel=_("step"))
     for axes in above[-len(ACCURACIES) :]:
         in_percent(axes.yaxis)
     above[0].legend()
-    above[0].set_ylabel("nats")
+    above[0].set_ylabel(_("nats"))
     if matches:
-        below[0].set_ylabel("loss of the match")
+        below[0].set_ylabel(_("loss of the match"))
     for axes, (kind, layer) in zip(below, matches, strict=True):
-        place = "embeddings" if (kind, layer) == ("hidden", 0) else f"layer {layer}"
-        axes.set_title(f"{kind}, {place}", fontsize=9.5)  # seven in a row are narrow
-        axes.set(xlabel="step", ylim=(0, None))
+        place = _("layer {layer}").format(layer=layer)
+        place = _("embeddings") if (kind, layer) == ("hidden", 0) else place
+        axes.set_title(f"{_(kind)}, {place}", fontsize=9.5)  # seven in a row are narrow
+        axes.set(xlabel=_("step"), ylim=(0, None))
     for axes in (*above, *below):
         axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     return figure
@@ -106,9 +111,15 @@ def _losses_in_words(runs: Mapping[str, Rows]) -> str:
     found = []
     for name, rows in runs.items():
         curves = {title: loss_curve(rows, key) for key, title in PLOTTED.items()}
-        ways = [f"{title} {of[0][1]:.3g} to {of[-1][1]:.3g}" for title, of in curves.items() if of]
-        found.append(f"{name}: {', '.join(ways)}")
-    return "Losses step by step, first to last. " + ". ".join(found)
+        ways = [_way(_(title), of, ".3g") for title, of in curves.items() if of]
+        found.append(f"{shown_name(name)}: {', '.join(ways)}")
+    return _("Losses step by step, first to last. {losses}").format(losses=". ".join(found))
+
+
+def _way(title: str, curve: Curve, digits: str) -> str:
+    """Where a curve begins and ends."""
+    first, last = (f"{loss:{digits}}" for loss in (curve[0][1], curve[-1][1]))
+    return _("{title} {first} to {last}").format(title=title, first=first, last=last)
 
 
 def _loss(axes: Axes, rows: Rows, key: str, name: str) -> None:
@@ -121,7 +132,7 @@ def _loss(axes: Axes, rows: Rows, key: str, name: str) -> None:
 
 
 def _line(axes: Axes, curve: Curve, name: str) -> None:
-    axes.plot(*_columns(curve), color=colour_of(name), lw=1.4, label=name)
+    axes.plot(*_columns(curve), color=colour_of(name), lw=1.4, label=shown_name(name))
 
 
 def _columns(curve: Curve) -> tuple[list[float], list[float]]:
@@ -142,14 +153,15 @@ def draw_match_losses(rows: Rows, name: str = "student", width: float = 118) -> 
     curves = {match: curve for match, curve in match_curves(rows).items() if matched_layer(match)[0] == "hidden"}
     if not curves:
         raise CourseError("no hidden match was trained", fix="give a run with hidden_weight above 0")
-    alt = ", ".join(f"{match} {curve[0][1]:.2f} to {curve[-1][1]:.2f}" for match, curve in curves.items())
+    alt = ", ".join(_way(match, curve, ".2f") for match, curve in curves.items())
     top = max(value for curve in curves.values() for _, value in curve)
     drawn = [
         _match_panel(curve, match.removeprefix("hidden ").replace("-", " → "), top, role_of(name), width)
         for match, curve in curves.items()
     ]
-    title = f"{name}: the loss of each match, step by step"
-    words = f"teacher's state → student's; mean squared error, 0 to {top:.2f}; below, the first and last three steps"
+    title = _("{student}: the loss of each match, step by step").format(student=shown_name(name))
+    words = _("teacher's state → student's; mean squared error, 0 to {top:.2f}; below, the first and last three steps")
+    words = words.format(top=top)
     return finished(titled(shelf(drawn, "", 14), title, name), (words,), title, alt)
 
 
@@ -162,7 +174,7 @@ def _match_panel(curve: Curve, title: str, top: float, colour: str, width: float
     picture.add(Line([(0, high + height), (width, high + height)], "line"), Line(points, colour, 1.8))
     for place in np.unique(np.linspace(0, len(curve) - 1, 24).round().astype(int)):
         step, loss = curve[place]
-        picture.add(Dot(*points[place], 2, colour, tip=f"step {step:g}: {loss:.4f}"))
+        picture.add(Dot(*points[place], 2, colour, tip=_("step {step:g}: {loss:.4f}").format(step=step, loss=loss)))
     start, end = np.mean([loss for _, loss in curve[:3]]), np.mean([loss for _, loss in curve[-3:]])
     picture.add(Text(width / 2, high + height + 12, f"{start:.2f} → {end:.2f}", SMALL, "text"))
     picture.add(Text(width / 2, high + height + 27, f"{end / start - 1:+.0%}".replace("-", "−"), SMALL, "faint"))
