@@ -112,7 +112,8 @@ def test_temperature_lines_are_the_softmax_and_keep_the_order():
     softened = [(logits / temperature).softmax(-1)[[1, 3, 2]].tolist() for temperature in (1, 8)]
     *lines, answer, uniform = axis.lines
     assert [list(line.get_ydata()) for line in lines] == [pytest.approx(shares) for shares in softened]
-    assert list(answer.get_xdata()) == [1, 1] and list(answer.get_ydata()) == pytest.approx([shares[1] for shares in softened])
+    assert list(answer.get_xdata()) == [1, 1]
+    assert list(answer.get_ydata()) == pytest.approx([shares[1] for shares in softened])
     assert to_hex(answer.get_color()).upper() == insight.PALETTE["student"]
     assert list(uniform.get_ydata()) == pytest.approx([1 / 5] * 2)
 
