@@ -123,16 +123,16 @@ def _way(title: str, curve: Curve, digits: str) -> str:
 
 
 def _loss(axes: Axes, rows: Rows, key: str, name: str) -> None:
-    """A loss as a line and its held-out counterpart as dots; what is known of held-out text alone joins its dots."""
+    """A loss as a line; where held-out text was measured, that is the clear line with dots, and batches are pale."""
     seen = HELD_OUT.get(key, "")
-    _line(axes, [] if key == seen else loss_curve(rows, key), name)
     measured = loss_curve(rows, seen)
-    style = "o-" if key == seen else "o"
-    axes.plot(*_columns(measured), style, color=colour_of(name), markersize=4, markeredgecolor="white")
+    _line(axes, [] if key == seen else loss_curve(rows, key), name, pale=bool(measured))
+    axes.plot(*_columns(measured), "o-", color=colour_of(name), markersize=4, markeredgecolor="white")
 
 
-def _line(axes: Axes, curve: Curve, name: str) -> None:
-    axes.plot(*_columns(curve), color=colour_of(name), lw=1.4, label=shown_name(name))
+def _line(axes: Axes, curve: Curve, name: str, *, pale: bool = False) -> None:
+    looks = {"alpha": 0.3, "lw": 1} if pale else {"lw": 1.4}
+    axes.plot(*_columns(curve), color=colour_of(name), label=shown_name(name), **looks)
 
 
 def _columns(curve: Curve) -> tuple[list[float], list[float]]:
