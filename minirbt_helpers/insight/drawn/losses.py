@@ -99,7 +99,8 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
     for axes, (kind, layer) in zip(below, matches, strict=True):
         place = _("layer {layer}").format(layer=layer)
         place = _("embeddings") if (kind, layer) == ("hidden", 0) else place
-        axes.set_title(_("{kind}, {place}").format(kind=_(kind), place=place), fontsize=9.5)  # seven in a row are narrow
+        title = _("{kind}, {place}").format(kind=_(kind), place=place)
+        axes.set_title(title, fontsize=9.5)  # seven in a row are narrow
         axes.set(xlabel=_("step"), ylim=(0, None))
     for axes in (*above, *below):
         axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
