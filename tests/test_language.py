@@ -90,9 +90,8 @@ def marks(text: str) -> tuple[list[str], ...]:
     links = [re.sub(r"\b(notebooks|docs)/zh/", r"\1/", link) for link in LINK.findall(rest)]
     links = [link for link in links if link != ONLY_ENGLISH]
     words = COUNTED.sub(" ", LINK.sub(" ", CODE.sub(" ", rest)))
-    return sorted(FORMULA.findall(text)), sorted(CODE.findall(rest)), sorted(links), sorted(
-        re.findall(r"\d[\d,.]*\d", words)
-    )  # fmt: skip
+    numbers = sorted(set(re.findall(r"\d[\d,.]*\d", words)))
+    return sorted(FORMULA.findall(text)), sorted(CODE.findall(rest)), sorted(links), numbers
 
 
 # --- catalogues -----------------------------------------------------------------------------------------------------
