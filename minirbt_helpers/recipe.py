@@ -219,10 +219,12 @@ def recipe_from_notebook(namespace: Mapping[str, object]) -> Recipe:
         CourseError: as :func:`load_recipe`, and when ``SCALE`` is missing.
     """
     # Only plain values are knobs: imported modules and tables (F, PALETTE) may stand there when the cell is run again.
+    # LANGUAGE is no setting of a run: it changes labels and messages alone (see language.py).
     knobs = {
         name.lower(): value
         for name, value in namespace.items()
-        if name.isupper() and not name.startswith("_") and isinstance(value, str | int | float | list | None)
+        if name.isupper() and name != "LANGUAGE" and not name.startswith("_")
+        if isinstance(value, str | int | float | list | None)
     }
     if "scale" not in knobs:
         raise CourseError("no SCALE", fix='run the parameters cell first (SCALE = "sample")')
