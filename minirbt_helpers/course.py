@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .errors import CourseError
-from .language import _, chosen_language, set_language
+from .language import _, chosen_language, edition, set_language
 from .recipe import Recipe, load_recipe, parameters_table, recipe_from_notebook
 from .workspace import clear_disk_errors, project_root, renew_table, versions
 
@@ -114,10 +114,9 @@ class Lesson:
         return folder
 
 
-def notebooks(language: str = "en") -> list[Path]:
-    """The course's notebooks in a language, in order."""
-    folder = project_root() / "notebooks"
-    return sorted((folder if language == "en" else folder / language).glob("[0-9][0-9]_*.ipynb"))
+def notebooks(language: str | None = None) -> list[Path]:
+    """The course's notebooks in a language (None: the one that is set), in order."""
+    return sorted(edition(project_root() / "notebooks", language).glob("[0-9][0-9]_*.ipynb"))
 
 
 def run_course(scale: str = "sample", output: str | Path | None = None, only: str = "") -> Path:
@@ -154,7 +153,7 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
 
 def _chosen(only: str) -> list[Path]:
     """The notebooks, in the language that is set, whose names begin so."""
-    there = notebooks(chosen_language())
+    there = notebooks()
     chosen = [notebook for notebook in there if notebook.name.startswith(only)]
     if not chosen:
         raise CourseError(f"no notebook begins with {only!r}", fix=", ".join(path.stem for path in there))
@@ -214,4 +213,4 @@ def refresh(only: str = "") -> None:
                 for key in ("papermill", "widgets", "execution"):
                     part.metadata.pop(key, None)
             nbformat.write(content, notebook)
-    renew_table(project_root() / "docs" / "parameters.md", parameters_table())
+    renew_table(edition(project_root() / "docs") / "parameters.md", parameters_table())

@@ -36,6 +36,17 @@ def chosen_language() -> str:
     return _chosen
 
 
+def edition(folder: Path, language: str | None = None) -> Path:
+    """Where the files of a language lie: the English ones in the folder itself, the others in one of their own.
+
+    Args:
+        folder: such as ``notebooks`` or ``docs``.
+        language: None: the one that is set.
+    """
+    language = language or _chosen
+    return folder if language == "en" else folder / language
+
+
 def _(text: str) -> str:
     """A text in the language that is set."""
     return text if _chosen == "en" or not text else _catalogue(_chosen).gettext(text)

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import CourseError
+from .language import _
 from .workspace import default_runs
 
 
@@ -234,10 +235,10 @@ def recipe_from_notebook(namespace: Mapping[str, object]) -> Recipe:
 def parameters_table() -> str:
     """Every parameter of the notebooks in Markdown, with its value at both scales (docs/parameters.md)."""
     scales = [load_recipe(scale, output_dir="runs") for scale in ("sample", "full")]
-    rows = ["| parameter | sample | full | |", "|---|---|---|---|"]
+    rows = [f"| {_('parameter')} | sample | full | |", "|---|---|---|---|"]
     for name, field in Recipe.model_fields.items():
         values = " | ".join(f"`{getattr(recipe, name)}`" for recipe in scales)
-        rows.append(f"| `{name.upper()}` | {values} | {field.description.replace('<', '&lt;')} |")
+        rows.append(f"| `{name.upper()}` | {values} | {_(field.description).replace('<', '&lt;')} |")
     return "\n".join(rows)
 
 

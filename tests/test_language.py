@@ -14,6 +14,7 @@ from minirbt_helpers.course import notebooks, start
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.exercises.catalogue import SHELVES
 from minirbt_helpers.language import CATALOGUES, LANGUAGES, _, chosen_language, set_language
+from minirbt_helpers.recipe import Recipe
 
 HAN = re.compile("[\u3400-\u9fff]")
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.S)
@@ -84,7 +85,7 @@ def marks(text: str) -> tuple[list[str], ...]:
 
 
 def test_every_text_of_the_package_is_translated_and_no_other(translated):
-    wanted = marked() | of_exercises()
+    wanted = marked() | of_exercises() | {field.description: name for name, field in Recipe.model_fields.items()}
     missing = {text: place for text, place in wanted.items() if not translated.get(text)}
     assert not missing, f"{len(missing)} texts without Chinese: {missing}"
     assert not (left := translated.keys() - wanted.keys()), f"{len(left)} that nothing shows: {left}"
