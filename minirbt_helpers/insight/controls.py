@@ -9,6 +9,8 @@ from IPython.display import HTML, display
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..language import N_, _
+from ..names import shown_name
 from ..text import Segmenter
 from ..workspace import headless
 from .drawn.attention import draw_all_heads, draw_head, draw_head_pair, draw_layer
@@ -19,8 +21,14 @@ from .measured.attention import Match, Unit, head_distances, head_matches
 from .measured.losses import Rows
 from .measured.reading import Reading, Sentence, check_tokenizers
 
-VIEWS = ("side by side", "one head", "one layer", "all heads")
+VIEWS = (N_("side by side"), N_("one head"), N_("one layer"), N_("all heads"))
+UNITS = (N_("characters"), N_("words"))
 ROWS: Sequence[Sequence[str]] = (("view", "model", "unit"), ("layer", "head"))  # of controls, below the sentence
+KNOBS = (  # how the notebooks call what a reader moves
+    N_("sentence"), N_("candidates"), N_("probability"), N_("seed"), N_("length"), N_("layers"), N_("gap"),
+    N_("temperature"), N_("headline"), N_("question"), N_("passage"), N_("name"), N_("text"), N_("one"), N_("other"),
+    N_("truth"), N_("view"), N_("model"), N_("layer"), N_("head"),
+)  # fmt: skip
 
 
 def explore(
@@ -48,7 +56,8 @@ def explore(
         plt.close()  # a matplotlib figure that is returned would be shown twice
         return HTML(picture._repr_html_()) if isinstance(picture, Drawing | TextPicture) else picture  # no PNG: faster
 
-    interact(shown, **controls)
+    for control in interact(shown, **controls).widget.kwargs_widgets:
+        control.description = _(control.description)
 
 
 def _first(control: object) -> object:
@@ -155,12 +164,14 @@ class AttentionExplorer:
 
         names = [*self.students, next(iter(self.models))]
         widgets = {
-            "sentence": ipywidgets.Text(self.sentence, description="sentence", continuous_update=False),
-            "view": ipywidgets.Dropdown(options=VIEWS, description="view"),
-            "model": ipywidgets.Dropdown(options=names, description="model"),
-            "layer": ipywidgets.IntSlider(1, 1, 99, description="layer"),
-            "head": ipywidgets.IntSlider(1, 1, 99, description="head"),
-            "unit": ipywidgets.ToggleButtons(options=["characters", "words"], style={"button_width": "7em"}),
+            "sentence": ipywidgets.Text(self.sentence, description=_("sentence"), continuous_update=False),
+            "view": ipywidgets.Dropdown(options=[(_(view), view) for view in VIEWS], description=_("view")),
+            "model": ipywidgets.Dropdown(options=[(shown_name(name), name) for name in names], description=_("model")),
+            "layer": ipywidgets.IntSlider(1, 1, 99, description=_("layer")),
+            "head": ipywidgets.IntSlider(1, 1, 99, description=_("head")),
+            "unit": ipywidgets.ToggleButtons(
+                options=[(_(unit), unit) for unit in UNITS], style={"button_width": "7em"}
+            ),
         }
         widgets["sentence"].layout.width = "44em"
         for name, value in start.items():
