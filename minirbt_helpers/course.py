@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .errors import CourseError
+from .language import _, chosen_language, edition, set_language
 from .recipe import Recipe, load_recipe, parameters_table, recipe_from_notebook
 from .workspace import clear_disk_errors, project_root, renew_table, versions
 
@@ -19,13 +20,15 @@ def start(namespace: Mapping[str, object]) -> "Lesson":
         namespace: ``globals()``, with the parameters cell's names in capitals.
 
     Raises:
-        CourseError: unknown parameter, wrong type, unknown scale.
+        CourseError: unknown parameter, wrong type, unknown scale or language.
     """
     from .insight.drawn.theme import prepare_figures
 
+    set_language(namespace.get("LANGUAGE", chosen_language()))
     lesson = Lesson(recipe_from_notebook(namespace))
     prepare_figures()
-    print(f"scale {lesson.recipe.scale} · " + " · ".join(f"{name} {number}" for name, number in versions().items()))
+    scale = _("scale {scale}").format(scale=lesson.recipe.scale)
+    print(" · ".join([scale, *(f"{name} {number}" for name, number in versions().items())]))
     return lesson
 
 
@@ -111,13 +114,13 @@ class Lesson:
         return folder
 
 
-def notebooks() -> list[Path]:
-    """The course's notebooks, in order."""
-    return sorted((project_root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+def notebooks(language: str | None = None) -> list[Path]:
+    """The course's notebooks in a language (None: the one that is set), in order."""
+    return sorted(edition(project_root() / "notebooks", language).glob("[0-9][0-9]_*.ipynb"))
 
 
 def run_course(scale: str = "sample", output: str | Path | None = None, only: str = "") -> Path:
-    """Run the notebooks headless with papermill, under one progress bar.
+    """Run the notebooks of the language that is set headless with papermill, under one progress bar.
 
     Args:
         scale: ``"sample"`` or ``"full"``.
@@ -149,10 +152,11 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
 
 
 def _chosen(only: str) -> list[Path]:
-    """The notebooks whose names begin so."""
-    chosen = [notebook for notebook in notebooks() if notebook.name.startswith(only)]
+    """The notebooks, in the language that is set, whose names begin so."""
+    there = notebooks()
+    chosen = [notebook for notebook in there if notebook.name.startswith(only)]
     if not chosen:
-        raise CourseError(f"no notebook begins with {only!r}", fix=", ".join(path.stem for path in notebooks()))
+        raise CourseError(f"no notebook begins with {only!r}", fix=", ".join(path.stem for path in there))
     return chosen
 
 
@@ -182,7 +186,7 @@ def _execute(notebook: Path, output: Path, parameters: dict, cwd: Path | None = 
 
 
 def refresh(only: str = "") -> None:
-    """Run the notebooks at sample scale and keep them with their outputs, for the maintainers.
+    """Run the notebooks of the language that is set at sample scale and keep their outputs, for the maintainers.
 
     The cells of exercises and questions are made anew from their entries before, the table of parameters in docs/ from
     the recipe. What differs from run to run without meaning anything (times, papermill's and widgets' metadata) is
@@ -209,4 +213,4 @@ def refresh(only: str = "") -> None:
                 for key in ("papermill", "widgets", "execution"):
                     part.metadata.pop(key, None)
             nbformat.write(content, notebook)
-    renew_table(project_root() / "docs" / "parameters.md", parameters_table())
+    renew_table(edition(project_root() / "docs") / "parameters.md", parameters_table())

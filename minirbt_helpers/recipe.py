@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import CourseError
+from .language import _
 from .workspace import default_runs
 
 
@@ -219,10 +220,12 @@ def recipe_from_notebook(namespace: Mapping[str, object]) -> Recipe:
         CourseError: as :func:`load_recipe`, and when ``SCALE`` is missing.
     """
     # Only plain values are knobs: imported modules and tables (F, PALETTE) may stand there when the cell is run again.
+    # LANGUAGE is no setting of a run: it changes labels and messages alone (see language.py).
     knobs = {
         name.lower(): value
         for name, value in namespace.items()
-        if name.isupper() and not name.startswith("_") and isinstance(value, str | int | float | list | None)
+        if name.isupper() and name != "LANGUAGE" and not name.startswith("_")
+        if isinstance(value, str | int | float | list | None)
     }
     if "scale" not in knobs:
         raise CourseError("no SCALE", fix='run the parameters cell first (SCALE = "sample")')
@@ -232,10 +235,10 @@ def recipe_from_notebook(namespace: Mapping[str, object]) -> Recipe:
 def parameters_table() -> str:
     """Every parameter of the notebooks in Markdown, with its value at both scales (docs/parameters.md)."""
     scales = [load_recipe(scale, output_dir="runs") for scale in ("sample", "full")]
-    rows = ["| parameter | sample | full | |", "|---|---|---|---|"]
+    rows = [f"| {_('parameter')} | sample | full | |", "|---|---|---|---|"]
     for name, field in Recipe.model_fields.items():
         values = " | ".join(f"`{getattr(recipe, name)}`" for recipe in scales)
-        rows.append(f"| `{name.upper()}` | {values} | {field.description.replace('<', '&lt;')} |")
+        rows.append(f"| `{name.upper()}` | {values} | {_(field.description).replace('<', '&lt;')} |")
     return "\n".join(rows)
 
 

@@ -69,10 +69,10 @@ def small_course(tmp_path, monkeypatch) -> Path:
     """A folder that stands for the project's where a site is built: its pages, notebooks of a title alone."""
     root = tmp_path / "course"
     shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("[1-6]_*.md"))
-    (root / "notebooks").mkdir()
-    for file in (ROOT / "notebooks").glob("*.ipynb"):
-        title = nbformat.v4.new_markdown_cell(f"# {file.stem}")
-        nbformat.write(nbformat.v4.new_notebook(cells=[title]), root / "notebooks" / file.name)
+    for file in (ROOT / "notebooks").rglob("[0-9]*.ipynb"):
+        copy = root / file.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {file.stem}")]), copy)
     monkeypatch.setattr("minirbt_helpers.site.project_root", lambda: root)
     return root
 

@@ -8,6 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from ..errors import CourseError
+from ..language import set_language
 from ..recipe import SCALES, Recipe, load_recipe
 
 SAMPLE = SCALES["sample"]
@@ -26,11 +27,18 @@ KnownMarks = Annotated[
 
 
 app = typer.Typer(
-    help="From text to a fine-tuned MiniRBT: the steps of the course, one command each.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def choose(
+    language: Annotated[str, typer.Option(help="of labels and messages: en or zh", envvar="MINIRBT_LANGUAGE")] = "en",
+) -> None:
+    """From text to a fine-tuned MiniRBT: the steps of the course, one command each."""
+    set_language(language)
 
 
 def with_recipe(command: Callable) -> Callable:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from IPython.display import display
 
 from ..errors import CourseError
+from ..language import _
 from . import quizzes
 from .catalogue import SHELVES, find, find_question
 from .checking import judge
@@ -81,9 +82,8 @@ def _noted(name: str) -> str:
         note_success(name)
         done = read_record()["exercises"]
     except CourseError as problem:
-        return f"\n  It could not be recorded: {problem}"
+        return "\n  " + _("It could not be recorded: {problem}").format(problem=problem)
     shelf = next(one for one in SHELVES if one.notebook == find(name).notebook)
     count = sum(one.name in done for one in shelf.exercises)
-    return (
-        f"\n  {count} of {len(shelf.exercises)} exercises of this notebook are done. Points to note: solution({name!r})"
-    )
+    said = _("{count} of {whole} exercises of this notebook are done. Points to note: solution({name!r})")
+    return "\n  " + said.format(count=count, whole=len(shelf.exercises), name=name)

@@ -34,7 +34,7 @@ QUESTIONS: dict[str, Question] = {one.name: one for shelf in SHELVES for one in 
 
 
 def find(name: str) -> Exercise:
-    """The exercise of a name.
+    """The exercise of a name, in the language that is set.
 
     Raises:
         CourseError: unknown, with the names that are nearest.
@@ -43,7 +43,7 @@ def find(name: str) -> Exercise:
 
 
 def find_question(name: str) -> Question:
-    """The quick question of a name.
+    """The quick question of a name, in the language that is set.
 
     Raises:
         CourseError: unknown, with the names that are nearest.
@@ -53,6 +53,6 @@ def find_question(name: str) -> Question:
 
 def _found(name: str, entries: dict, kind: str):
     if name in entries:
-        return entries[name]
+        return entries[name].translated()
     near = get_close_matches(str(name), entries, n=5, cutoff=0.3) or list(entries)
     raise CourseError(f"no {kind} {name!r}", fix=f"perhaps {', '.join(near)}")

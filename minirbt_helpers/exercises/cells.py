@@ -6,13 +6,14 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from ..language import N_, _
 from .catalogue import find, find_question
 from .exercise import Exercise, Question
 from .notes import STARS
 
 MARK = "minirbt"  # the key in a cell's metadata that says which entry the cell belongs to
-LEGEND = (  # beneath the head of a notebook's first exercise
-    f"{STARS[1]} easy, {STARS[2]} medium, {STARS[3]} hard. The minutes include reading. "
+LEGEND = N_(  # beneath the head of a notebook's first exercise
+    "{easy} easy, {medium} medium, {hard} hard. The minutes include reading. "
     "`hint(…)` and `solution(…)` help, with the exercise's name."
 )
 
@@ -79,17 +80,17 @@ def _cell(cell: NotebookNode, name: str, part: str) -> NotebookNode:
 
 
 def _statement(one: Exercise, first: bool) -> str:
-    head = f"**Exercise: {one.title}** {STARS[one.difficulty]} ({one.minutes} minutes) · *{one.use}*"
-    legend = f"\n\n{LEGEND}" if first else ""
-    return f"{head}{legend}\n\n{one.statement}"
+    head = _("**Exercise: {title}** {stars} ({minutes} minutes) · *{use}*")
+    head = head.format(title=one.title, stars=STARS[one.difficulty], minutes=one.minutes, use=one.use)
+    legend = _(LEGEND).format(easy=STARS[1], medium=STARS[2], hard=STARS[3])
+    return "\n\n".join([head, *[legend] * first, one.statement])
 
 
 def _folded(one: Exercise) -> str:
     hints = "".join(
-        f"<details><summary>Hint {step}</summary>\n\n{hint}\n</details>\n" for step, hint in enumerate(one.hints, 1)
+        f"<details><summary>{_('Hint {step}').format(step=step)}</summary>\n\n{hint}\n</details>\n"
+        for step, hint in enumerate(one.hints, 1)
     )
-    title = escape(f"Solution: {one.title}")
-    return (
-        f"{hints}<details><summary>{title}</summary>\n\n```python\n{one.solution}\n```\n\n"
-        f"Easy to get wrong: {one.remark}\n</details>"
-    )
+    title = escape(_("Solution: {title}").format(title=one.title))
+    remark = _("Easy to get wrong: {remark}").format(remark=one.remark)
+    return f"{hints}<details><summary>{title}</summary>\n\n```python\n{one.solution}\n```\n\n{remark}\n</details>"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ..language import _
 from .comparing import difference, finite, plain, show
 from .exercise import Exercise
 
@@ -63,16 +64,20 @@ def judge(exercise: Exercise, function: Callable) -> Verdict:
     """
     name = exercise.name
     if not callable(function):
-        return Verdict(False, f"{name}: give the function itself, without brackets: check({name!r}, {name})")
+        said = _("{name}: give the function itself, without brackets: check({name!r}, {name})")
+        return Verdict(False, said.format(name=name))
     outcomes, used, finished = _run(exercise, function)
     if used := used or _itself(exercise, function):
         helper = used.rpartition(".")[2]
-        return Verdict(False, f"{name}: your function calls {helper}. Here it is your turn: write it yourself.")
+        said = _("{name}: your function calls {helper}. Here it is your turn: write it yourself.")
+        return Verdict(False, said.format(name=name, helper=helper))
     if not finished:
         where = "".join(f"\n    {_shown(exercise, one.given)}" for one in outcomes[-1:])
-        return Verdict(False, f"{name}: stopped after {SECONDS:g} seconds. Your function was still at work on{where}")
+        said = _("{name}: stopped after {seconds:g} seconds. Your function was still at work on{where}")
+        return Verdict(False, said.format(name=name, seconds=SECONDS, where=where))
     if all(one.answer is None for one in outcomes):
-        return Verdict(False, f"{name}: nothing is returned yet. Write the body, and run both cells again.", False)
+        said = _("{name}: nothing is returned yet. Write the body, and run both cells again.")
+        return Verdict(False, said.format(name=name), False)
     right = [plain(exercise.solve(*copy.deepcopy(one.given))) for one in outcomes]
     offs = [
         one.problem or difference(truth, one.answer, exercise.tolerance)
@@ -81,21 +86,22 @@ def judge(exercise: Exercise, function: Callable) -> Verdict:
     if any(offs):
         return Verdict(False, _report(exercise, outcomes, offs))
     if changed := next((one.changed for one in outcomes if one.changed), None):
-        what = " and ".join(changed)
-        return Verdict(False, f"{name}: the answers are right, but your function changes {what}. Work on a copy.")
-    return Verdict(True, f"{name}: all {len(right)} cases are right. Well done!")
+        said = _("{name}: the answers are right, but your function changes {what}. Work on a copy.")
+        return Verdict(False, said.format(name=name, what=_(" and ").join(changed)))
+    return Verdict(True, _("{name}: all {count} cases are right. Well done!").format(name=name, count=len(right)))
 
 
 def _report(exercise: Exercise, outcomes: list[Outcome], offs: list[str]) -> str:
     """How many cases are right, the first that is not, and what the fault seems to be."""
     first = next(place for place, off in enumerate(offs) if off)
     one, right = outcomes[first], offs.count("")
-    lines = [f"{exercise.name}: right in {right} of {len(offs)} cases. The first difference:"]
-    lines.append(f"    {_shown(exercise, one.given)}")
-    lines.append(f"    {offs[first]}" if one.problem else f"    you return {show(one.answer)}: {offs[first]}")
+    said = _("{name}: right in {right} of {count} cases. The first difference:")
+    returned = _("you return {answer}: {off}").format(answer=show(one.answer), off=offs[first])
+    lines = [said.format(name=exercise.name, right=right, count=len(offs)), f"    {_shown(exercise, one.given)}"]
+    lines.append(f"    {offs[first] if one.problem else returned}")
     if fault := _slip(exercise, outcomes, offs) or _sign(exercise, one) or exercise.raises.get(one.raised):
         lines.append(f"  {fault}")
-    lines.append(f"  More help: hint({exercise.name!r})")
+    lines.append("  " + _("More help: hint({name!r})").format(name=exercise.name))
     return "\n".join(lines)
 
 
@@ -185,8 +191,11 @@ def _answer(exercise: Exercise, function: Callable, outcome: Outcome) -> None:
 def _in_words(problem: BaseException) -> str:
     """An exception in one line, with the line of the reader's code."""
     frames = [one for one in traceback.extract_tb(problem.__traceback__) if "minirbt_helpers" not in one.filename]
-    where = f" (line {frames[0].lineno} of the cell: {frames[0].line})" if frames and frames[0].line else ""
-    return f"your function raises {type(problem).__name__}: {str(problem)[:200]}{where}"
+    where = ""
+    if frames and frames[0].line:
+        where = _(" (line {number} of the cell: {line})").format(number=frames[0].lineno, line=frames[0].line)
+    raised = f"{type(problem).__name__}: {str(problem)[:200]}{where}"
+    return _("your function raises {raised}").format(raised=raised)
 
 
 def _watch(helpers: tuple[str, ...], used: list[str]) -> Callable:

@@ -7,10 +7,17 @@ from numbers import Number
 import numpy as np
 import torch
 
+from ..language import N_, _
+
 MOST = 2_000  # entries that are read of an answer
 SHOWN = 140  # characters of a value in a message
 DIGITS = 4  # of a number in a message
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+ORDINALS = (
+    *(N_("first"), N_("second"), N_("third"), N_("fourth"), N_("fifth")),
+    *(N_("sixth"), N_("seventh"), N_("eighth"), N_("ninth"), N_("tenth")),
+)
+PLURALS = {"tensor": N_("tensors"), "list": N_("lists"), "entry": N_("entries")}
+PLURALS |= {"pair": N_("pairs"), "tuple": N_("tuples")}
 
 
 def plain(value: object) -> object:
@@ -45,13 +52,13 @@ def plain(value: object) -> object:
 def difference(right: object, answer: object, tolerance: float) -> str:
     """How an answer differs from the right one, both plain; empty where it does not."""
     if answer is None:
-        return "" if right is None else "nothing is returned"
+        return "" if right is None else _("nothing is returned")
     if isinstance(right, bool):
         return _of_truths(right, answer)
     if isinstance(right, Number):
         return _of_numbers(float(right), answer, tolerance)
     if isinstance(right, str):
-        return "" if answer == right else "not the right text" if isinstance(answer, str) else _no("a text")
+        return "" if answer == right else _("not the right text") if isinstance(answer, str) else _no(_("a text"))
     if isinstance(right, np.ndarray):
         return _of_arrays(right, answer, tolerance)
     if isinstance(right, set):
@@ -91,7 +98,7 @@ def show(value: object) -> str:
 
 
 def _no(wanted: str) -> str:
-    return f"{wanted} is asked for"
+    return _("{wanted} is asked for").format(wanted=wanted)
 
 
 def _hashable(value: object) -> object:
@@ -103,40 +110,43 @@ def _hashable(value: object) -> object:
 
 def _of_truths(right: bool, answer: object) -> str:
     if not isinstance(answer, bool):
-        return _no("True or False")
-    return "" if answer == right else f"{answer} is wrong"
+        return _no(_("True or False"))
+    return "" if answer == right else _("{answer} is wrong").format(answer=answer)
 
 
 def _of_numbers(right: float, answer: object, tolerance: float) -> str:
     if isinstance(answer, np.ndarray | list | tuple) and np.size(answer) == 1:
-        return "one number is asked for, without brackets"
+        return _("one number is asked for, without brackets")
     if not isinstance(answer, Number):
-        return _no("one number")
+        return _no(_("one number"))
     if not np.isfinite(answer):
-        return "" if answer == right else f"{answer} is no number to work with"
+        return "" if answer == right else _("{answer} is no number to work with").format(answer=answer)
     off = answer - right
     if abs(off) <= max(tolerance * abs(right), 1e-9):
         return ""
     if right and answer and right * answer < 0:
-        return "the sign is wrong"
-    side = "too high" if off > 0 else "too low"
+        return _("the sign is wrong")
+    side = _("too high") if off > 0 else _("too low")
     if not right or abs(answer) < 1e-9 * abs(right):
         return side
     ratio = max(answer / right, right / answer)
     if 0 < right <= 1 and abs(answer - 100 * right) <= 1e-3 * answer:
-        return "too high, by a factor of 100: is it in per cent?"
-    return f"{side}, by a factor of {ratio:.3g}" if ratio >= 1.5 else f"{side}, by {100 * abs(off / right):.2g}%"
+        return _("too high, by a factor of 100: is it in per cent?")
+    if ratio >= 1.5:
+        return _("{side}, by a factor of {ratio:.3g}").format(side=side, ratio=ratio)
+    return _("{side}, by {share:.2g}%").format(side=side, share=100 * abs(off / right))
 
 
 def _of_arrays(right: np.ndarray, answer: object, tolerance: float) -> str:
     try:
         answer = np.asarray(answer, float)
     except (TypeError, ValueError):
-        return _no("a table of numbers")
+        return _no(_("a table of numbers"))
     if answer.shape != right.shape:
-        return f"the shape is {list(answer.shape)}, and {list(right.shape)} is asked for"
+        said = _("the shape is {found}, and {wanted} is asked for")
+        return said.format(found=list(answer.shape), wanted=list(right.shape))
     if not np.isfinite(answer[np.isfinite(right)]).all():
-        return "some of the numbers are nan or infinite"
+        return _("some of the numbers are nan or infinite")
     if not right.size:
         return ""
     right = right.astype(float)
@@ -145,7 +155,8 @@ def _of_arrays(right: np.ndarray, answer: object, tolerance: float) -> str:
     wrong = ~(off <= max(tolerance * whole, 1e-9))
     if not wrong.any():
         return ""
-    return _scaled(right, answer) or f"{int(wrong.sum())} of {right.size} numbers differ"
+    count = _("{count} of {whole} numbers differ").format(count=int(wrong.sum()), whole=right.size)
+    return _scaled(right, answer) or count
 
 
 def _scaled(right: np.ndarray, answer: np.ndarray) -> str:
@@ -155,64 +166,75 @@ def _scaled(right: np.ndarray, answer: np.ndarray) -> str:
     if right.size < 2 or not factor or np.abs(answer - factor * right).max() > 1e-3 * abs(factor) * np.abs(right).max():
         return ""
     if abs(factor + 1) < 1e-3:
-        return "every number has the wrong sign"
-    size = f"{factor:.3g} times as large as it should be"
-    return f"every number is {size if factor > 0 else size + ': mind the sign'}"
+        return _("every number has the wrong sign")
+    said = _("every number is {factor:.3g} times as large as it should be").format(factor=factor)
+    return said if factor > 0 else said + _(": mind the sign")
 
 
 def _of_sets(right: set, answer: object) -> str:
     if not isinstance(answer, set | list | tuple | np.ndarray):
-        return _no("a set")
+        return _no(_("a set"))
     found = set(map(_hashable, answer.tolist() if isinstance(answer, np.ndarray) else answer))
     more, fewer = found - right, right - found
-    parts = [f"{len(more)} too many ({show(sorted(more, key=str))})"] if more else []
-    return " and ".join(parts + [f"{len(fewer)} missing"] * bool(fewer))
+    parts = []
+    if more:
+        parts.append(_("{count} too many ({which})").format(count=len(more), which=show(sorted(more, key=str))))
+    if fewer:
+        parts.append(_("{count} missing").format(count=len(fewer)))
+    return _(" and ").join(parts)
 
 
 def _of_dicts(right: dict, answer: object, tolerance: float) -> str:
     if not isinstance(answer, dict):
-        return _no("a dict")
+        return _no(_("a dict"))
     if names := _of_sets(set(right), set(answer)):
-        return f"of the keys {names}"
+        return _("of the keys {names}").format(names=names)
     for key, value in right.items():
         if off := difference(value, answer[key], tolerance):
-            return f"at {key!r}: {off}"
+            return _("at {key!r}: {off}").format(key=key, off=off)
     return ""
 
 
 def _of_lists(right: list | tuple, answer: object, tolerance: float) -> str:
     if isinstance(answer, set | dict):
-        return "the order counts: a list is asked for"
+        return _("the order counts: a list is asked for")
     if not isinstance(answer, list | tuple | np.ndarray):
-        return _no(f"a {_noun(right)}")
+        return _no(_("a {noun}").format(noun=_(_noun(right))))
     answer = plain(answer.tolist()) if isinstance(answer, np.ndarray) else answer
     counted = _counted(right, answer)
     for place, (one, other) in enumerate(zip(right, answer, strict=False)):
         if off := difference(one, other, tolerance):
-            return _located(place, one, other, off) + f"; besides, {counted}" * bool(counted)
+            besides = _("; besides, {counted}").format(counted=counted) if counted else ""
+            return _located(place, one, other, off) + besides
     return counted
 
 
 def _located(place: int, right: object, answer: object, off: str) -> str:
     """What is wrong with the entry at a place of a list, places counted from 0."""
     if isinstance(right, list | tuple | np.ndarray) and isinstance(answer, list | tuple | np.ndarray):
-        which = f"{ORDINALS[place]} {_noun(right)}" if place < len(ORDINALS) else f"{_noun(right)} {place + 1}"
-        return f"{which}{',' if off.startswith('place') else ':'} {off}"
+        if place < len(ORDINALS):
+            which = _("{ordinal} {noun}").format(ordinal=_(ORDINALS[place]), noun=_(_noun(right)))
+        else:
+            which = _("{noun} {number}").format(noun=_(_noun(right)), number=place + 1)
+        at_place = off.startswith(_("place {place}").partition("{")[0])
+        return f"{which}{',' if at_place else ':'} {off}"
     exact = any(isinstance(right, kind) and isinstance(answer, kind) for kind in (int, str))
-    return f"place {place}: {show(answer)} is not right" if exact else f"place {place}, {show(answer)}: {off}"
+    where, found = _("place {place}").format(place=place), show(answer)
+    return f"{where}: " + _("{answer} is not right").format(answer=found) if exact else f"{where}, {found}: {off}"
 
 
 def _noun(value: object) -> str:
     """What a reader calls an entry."""
     if isinstance(value, np.ndarray):
-        return "tensor"
+        return N_("tensor")
     if isinstance(value, tuple):
-        return "pair" if len(value) == 2 else "tuple"
-    return "list" if isinstance(value, list) else "entry"
+        return N_("pair") if len(value) == 2 else N_("tuple")
+    return N_("list") if isinstance(value, list) else N_("entry")
 
 
 def _counted(right: list | tuple, answer: list | tuple) -> str:
     """How many entries there are too many or too few; empty where there are none."""
     more, noun = len(answer) - len(right), _noun(next(iter(right), None))
-    nouns = noun if abs(more) == 1 else {"entry": "entries"}.get(noun, f"{noun}s")
-    return f"{abs(more)} {nouns} too {'many' if more > 0 else 'few'}" if more else ""
+    nouns = noun if abs(more) == 1 else PLURALS[noun]
+    said = _("{count} {nouns} too many") if more > 0 else _("{count} {nouns} too few")
+    return said.format(count=abs(more), nouns=_(nouns)) if more else ""

@@ -4,12 +4,14 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from ..language import N_, _
 
 Slip = Callable[..., object]  # takes what the solution takes, and makes one known mistake
 Sign = Callable[..., object]  # takes the reader's answer and the case's arguments; true where the fault shows
-UNANSWERED = "    ...  # your code"
+UNANSWERED = N_("# your code")
 IN_STUBS = ("torch", "numpy")  # modules that a stub imports because the solution needs them
 
 
@@ -53,8 +55,21 @@ class Exercise:
 
     @property
     def statement(self) -> str:
-        """What is asked, as markdown."""
-        return inspect.cleandoc(self.solve.__doc__)
+        """What is asked, as markdown, in the language that is set."""
+        return _(inspect.cleandoc(self.solve.__doc__))
+
+    def translated(self) -> "Exercise":
+        """The same exercise in the language that is set."""
+        return replace(
+            self,
+            title=_(self.title),
+            use=_(self.use),
+            hints=tuple(map(_, self.hints)),
+            remark=_(self.remark),
+            slips=[(_(said), slip) for said, slip in self.slips],
+            signs=[(_(said), sign) for said, sign in self.signs],
+            raises={name: _(said) for name, said in self.raises.items()},
+        )
 
     @property
     def parameters(self) -> list[str]:
@@ -66,7 +81,7 @@ class Exercise:
         """The source a reader begins with: imports, signature, no body."""
         lines, node = self._source
         signature = "\n".join(lines[node.lineno - 1 : node.body[0].lineno - 1])
-        return self._with_imports(f"{signature}\n{UNANSWERED}", only=IN_STUBS)
+        return self._with_imports(f"{signature}\n    ...  {_(UNANSWERED)}", only=IN_STUBS)
 
     @property
     def solution(self) -> str:
@@ -123,6 +138,16 @@ class Question:
     reason: str
     wrong: Mapping[str, str] = field(default_factory=dict)
     tolerance: float = 0.01
+
+    def translated(self) -> "Question":
+        """The same question in the language that is set."""
+        return replace(
+            self,
+            text=_(self.text),
+            answer=_(self.answer) if isinstance(self.answer, str) else self.answer,
+            reason=_(self.reason),
+            wrong={_(choice): _(said) for choice, said in self.wrong.items()},
+        )
 
     @property
     def choices(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..language import _
 from .exercise import Exercise
 
 STARS = {1: "●○○", 2: "●●○", 3: "●●●"}
@@ -22,10 +23,13 @@ class Note:
 
 def hint_note(exercise: Exercise, step: int) -> Note:
     """One of the two hints."""
-    more = f"\n\nThe second hint says more: `hint({exercise.name!r}, 2)`" if step == 1 else ""
-    return Note(f"**Hint {step} of 2, {exercise.title}.** {exercise.hints[step - 1]}{more}")
+    text = _("**Hint {step} of 2, {title}.** {hint}")
+    more = _("The second hint says more: `hint({name!r}, 2)`").format(name=exercise.name)
+    text = text.format(step=step, title=exercise.title, hint=exercise.hints[step - 1])
+    return Note(f"{text}\n\n{more}" if step == 1 else text)
 
 
 def solution_note(exercise: Exercise) -> Note:
     """The solution, with what is easy to get wrong."""
-    return Note(f"```python\n{exercise.solution}\n```\n\n**Easy to get wrong.** {exercise.remark}")
+    remark = _("**Easy to get wrong.** {remark}").format(remark=exercise.remark)
+    return Note(f"```python\n{exercise.solution}\n```\n\n{remark}")

@@ -3,6 +3,7 @@
 from html import escape
 
 from ..insight.drawn.canvas import Box, Dot, Drawing, Text, mime_bundle, text_width
+from ..language import _
 from .catalogue import SHELVES
 from .exercise import Shelf
 from .records import Record, read_record
@@ -30,22 +31,25 @@ class Progress:
     def lines(self) -> list[str]:
         """A line per notebook."""
         return [
-            f"{_label(shelf)}: {solved} of {exercises} exercises, {right} of {questions} questions"
+            _("{notebook}: {solved} of {exercises} exercises, {right} of {questions} questions").format(
+                notebook=_label(shelf), solved=solved, exercises=exercises, right=right, questions=questions
+            )
             for shelf in SHELVES
             for solved, exercises, right, questions in [self.counts(shelf)]
         ]
 
     def drawing(self) -> Drawing:
         """A row per notebook: a square for each exercise, a dot for each question, filled where done."""
-        left = INDENT + max(text_width(shelf.title, SIZE) for shelf in SHELVES) + 20
+        left = INDENT + max(text_width(_(shelf.title), SIZE) for shelf in SHELVES) + 20
         squares = max(len(shelf.exercises) for shelf in SHELVES)
         dots = left + squares * (SQUARE + GAP) + 2 * GAP
         width = dots + max(len(shelf.questions) for shelf in SHELVES) * (SQUARE + GAP)
-        solved, exercises, *_ = map(sum, zip(*map(self.counts, SHELVES), strict=True))
-        title = f"{solved} of {exercises} exercises done. " + "; ".join(self.lines())
+        solved, exercises, _right, _questions = map(sum, zip(*map(self.counts, SHELVES), strict=True))
+        title = _("{solved} of {exercises} exercises done.").format(solved=solved, exercises=exercises)
+        title = " ".join([title, *self.lines()])
         picture = Drawing(max(width, dots + 120), ROW * (len(SHELVES) + 2), title)
-        picture.add(Text(left, ROW / 2, "exercises", SIZE - 2, "faint", "start"))
-        picture.add(Text(dots, ROW / 2, "questions", SIZE - 2, "faint", "start"))
+        picture.add(Text(left, ROW / 2, _("exercises"), SIZE - 2, "faint", "start"))
+        picture.add(Text(dots, ROW / 2, _("questions"), SIZE - 2, "faint", "start"))
         for number, shelf in enumerate(SHELVES, 1):
             self._add_row(picture, shelf, number * ROW, left, dots)
         self._add_key(picture, (len(SHELVES) + 1.5) * ROW, left, dots)
@@ -53,24 +57,24 @@ class Progress:
 
     def _add_key(self, picture: Drawing, middle: float, left: float, dots: float) -> None:
         picture.add(Box(left, middle - SQUARE / 2, SQUARE, SQUARE, "one-stage", "one-stage", radius=3))
-        picture.add(Text(left + SQUARE + GAP, middle, "done", SIZE - 2, "faint", "start"))
-        for place, (colour, said) in enumerate({"one-stage": "right", "assistant": "answered"}.items()):
+        picture.add(Text(left + SQUARE + GAP, middle, _("done"), SIZE - 2, "faint", "start"))
+        for place, (colour, said) in enumerate({"one-stage": _("right"), "assistant": _("answered")}.items()):
             picture.add(Dot(dots + SQUARE / 2 + place * 48, middle, SQUARE / 2.6, colour))
             picture.add(Text(dots + SQUARE + 3 + place * 48, middle, said, SIZE - 2, "faint", "start"))
 
     def _add_row(self, picture: Drawing, shelf: Shelf, top: float, left: float, dots: float) -> None:
         middle = top + ROW / 2
         picture.add(Text(0, middle, _number(shelf), SIZE, "text", "start"))
-        picture.add(Text(INDENT, middle, shelf.title, SIZE, "text", "start"))
+        picture.add(Text(INDENT, middle, _(shelf.title), SIZE, "text", "start"))
         for place, exercise in enumerate(shelf.exercises):
             done = exercise.name in self.record["exercises"]
-            tip = f"{exercise.name}: {exercise.title} ({'done' if done else 'open'})"
+            tip = f"{exercise.name}: {exercise.title} ({_('done') if done else _('open')})"
             x, y = left + place * (SQUARE + GAP), middle - SQUARE / 2
             fill = "one-stage" if done else ""
             picture.add(Box(x, y, SQUARE, SQUARE, fill, "one-stage" if done else "faint", radius=3, tip=tip))
         for place, question in enumerate(shelf.questions):
             answered = self.record["questions"].get(question.name)
-            said = {None: "open", True: "right at the first answer", False: "answered"}[answered]
+            said = {None: _("open"), True: _("right at the first answer"), False: _("answered")}[answered]
             colour = {None: "line", True: "one-stage", False: "assistant"}[answered]
             x = dots + place * (SQUARE + GAP) + SQUARE / 2
             picture.add(Dot(x, middle, SQUARE / 2.6, colour, tip=f"{question.name}: {said}"))
@@ -83,9 +87,10 @@ class Progress:
             left = [one.name for one in shelf.exercises if one.name not in self.record["exercises"]]
             cells = (_label(shelf), ", ".join(done) or "–", ", ".join(left) or "–")
             rows += "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in cells) + "</tr>"
-        heads = "".join(f'<th style="text-align:left">{name}</th>' for name in ("notebook", "done", "still to do"))
+        names = (_("notebook"), _("done"), _("still to do"))
+        heads = "".join(f'<th style="text-align:left">{name}</th>' for name in names)
         table = f"<table><tr>{heads}</tr>{rows}</table>"
-        return f"{self.drawing()._repr_html_()}<details><summary>As a table</summary>{table}</details>"
+        return f"{self.drawing()._repr_html_()}<details><summary>{_('As a table')}</summary>{table}</details>"
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
@@ -102,4 +107,4 @@ def _number(shelf: Shelf) -> str:
 
 
 def _label(shelf: Shelf) -> str:
-    return f"{_number(shelf)} {shelf.title}".strip()
+    return f"{_number(shelf)} {_(shelf.title)}".strip()

@@ -6,6 +6,7 @@ from string import ascii_lowercase
 from IPython.display import HTML, display
 
 from ..errors import CourseError
+from ..language import _, chosen_language
 from ..workspace import headless
 from .exercise import Question
 from .records import note_answer
@@ -54,24 +55,30 @@ def reply(question: Question, given: str | float) -> str:
     try:
         first, kept = note_answer(question.name, right), ""
     except CourseError as problem:
-        first, kept = False, f" (Not recorded: {problem.what}.)"
+        first, kept = False, _(" (Not recorded: {problem}.)").format(problem=problem.what)
     if right:
         own = question.choices.get(question.answer, "")
-        said = f"Right. {own} {question.reason}" if own else f"Right. {question.reason}"
+        said = _joined(_("Right."), own, question.reason)
     elif question.choices:
-        said = f"Not quite. {question.choices[chosen(question, given)]}"
+        said = _joined(_("Not quite."), question.choices[chosen(question, given)])
     else:
-        said = f"Not quite: {_nudge(question, given)}. " + ("Try once more." if first else question.reason)
+        said = _("Not quite: {how}.").format(how=_nudge(question, given))
+        said = _joined(said, _("Try once more.") if first else question.reason)
     return said + kept
+
+
+def _joined(*sentences: str) -> str:
+    """Sentences one after another; Chinese ones without a blank between them."""
+    return ("" if chosen_language() == "zh" else " ").join(filter(None, sentences))
 
 
 def _nudge(question: Question, given: str | float) -> str:
     """In which direction a wrong number is off."""
     number = _as_number(question, given)
-    for unit in ("per cent", "points"):
+    for unit, said in ((_("per cent"), _("in per cent, please")), (_("points"), _("in points, please"))):
         if unit in question.text and is_right(question, 100 * number):
-            return f"in {unit}, please"
-    return "too high" if number > question.answer else "too low"
+            return said
+    return _("too high") if number > question.answer else _("too low")
 
 
 def ask(question: Question) -> None:
@@ -85,14 +92,14 @@ def ask(question: Question) -> None:
 
 def static_html(question: Question) -> str:
     """A question for a page without a program: a click on a choice unfolds the reply to it."""
-    text = f'<p style="margin:.2em 0 .4em"><b>Quick question.</b> {escape(question.text)}</p>'
+    text = f'<p style="margin:.2em 0 .4em"><b>{_("Quick question.")}</b> {escape(question.text)}</p>'
     if not question.choices:
-        answer = f"{_short(question)}. {question.reason}"
-        return f'<div style="margin:.5em 0">{text}{_fold("The answer", answer)}</div>'
+        answer = _joined(_("{number}.").format(number=_short(question)), question.reason)
+        return f'<div style="margin:.5em 0">{text}{_fold(_("The answer"), answer)}</div>'
     folds = []
     for letter, (choice, own) in zip(ascii_lowercase, question.choices.items(), strict=False):
         right = choice == question.answer
-        said = f"Right. {own} {question.reason}" if right else f"Not quite. {own}"
+        said = _joined(_("Right."), own, question.reason) if right else _joined(_("Not quite."), own)
         folds.append(_fold(f"{letter}) {choice}", " ".join(said.split())))
     return f'<div style="margin:.5em 0">{text}{"".join(folds)}</div>'
 
@@ -104,7 +111,7 @@ def _fold(title: str, content: str) -> str:
 
 def _short(question: Question) -> str:
     """The right number with one decimal, or with as many more as a right answer needs; with % for per cent."""
-    sign = "%" if "in per cent" in question.text else ""
+    sign = "%" if _("in per cent") in question.text else ""
     if question.answer == int(question.answer):
         return f"{question.answer:,.0f}{sign}"
     numbers = (f"{question.answer:,.{digits}f}" for digits in range(1, 10))
@@ -115,19 +122,19 @@ def _control(question: Question):
     """The ipywidgets of a question."""
     import ipywidgets
 
-    title = ipywidgets.HTML(f"<b>Quick question.</b> {escape(question.text)}")
-    button, screen = ipywidgets.Button(description="Answer"), ipywidgets.HTML()
+    title = ipywidgets.HTML(f"<b>{_('Quick question.')}</b> {escape(question.text)}")
+    button, screen = ipywidgets.Button(description=_("Answer")), ipywidgets.HTML()
     if question.choices:
         options = [(f"{letter}) {one}", one) for letter, one in zip(ascii_lowercase, question.choices, strict=False)]
         layout = ipywidgets.Layout(width="max-content")
         entry = ipywidgets.RadioButtons(options=options, value=None, layout=layout)
     else:
-        entry = ipywidgets.Text(placeholder="a number")
+        entry = ipywidgets.Text(placeholder=_("a number"))
 
     def answer(_button: object) -> None:
         given = entry.value
         try:
-            screen.value = escape(reply(question, given)) if given not in (None, "") else "Choose an answer first."
+            screen.value = escape(reply(question, given)) if given not in (None, "") else _("Choose an answer first.")
         except CourseError as problem:
             screen.value = escape(problem.what)
 

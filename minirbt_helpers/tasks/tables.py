@@ -77,8 +77,10 @@ def read_rows(
         return _objects(file, lines)
     if not first:
         return iter(())
-    return _bare_table(file, lines, columns, needed, labels, labelled) if columns else _table(
-        file, lines, needed, label, labelled
+    return (
+        _bare_table(file, lines, columns, needed, labels, labelled)
+        if columns
+        else _table(file, lines, needed, label, labelled)
     )
 
 

@@ -5,6 +5,7 @@ from html import escape
 
 from IPython.display import HTML
 
+from ...language import _, chosen_language
 from ..measured.glosses import gloss_in_place
 from ..measured.guesses import Guesses, right_guesses
 from .canvas import Box, Drawing, Text, finished, shelf, text_width, titled
@@ -51,13 +52,16 @@ def _candidate(token: str, probability: float, colour: str, truth: str, meaning:
 def _hidden(truth: str, parts: Sequence[str]) -> str:
     """What a person would write, with its gloss where the gaps are one word's."""
     meaning = "" if any(parts[1:-1]) else _meaning(truth, parts[0], parts[-1])
-    return f'<span style="margin-left:1.5em;font-size:.8em">hidden: {escape(truth)} {meaning}</span>'
+    return f'<span style="margin-left:1.5em;font-size:.8em">{_("hidden:")} {escape(truth)} {meaning}</span>'
 
 
 def _meaning(token: str, before: str, after: str) -> str:
-    """The gloss of a guess in small print; the word that it makes with its neighbours is written out."""
+    """The gloss of a guess in small print; the word that it makes with its neighbours is written out.
+
+    A reader of the Chinese edition needs none.
+    """
     found = gloss_in_place(token, before, after)
-    if found is None:
+    if found is None or chosen_language() == "zh":
         return ""
     word, (pinyin, english) = found
     written = "" if word == token else f"{word} "
@@ -75,15 +79,14 @@ def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Seq
             pinyin and the English of the word that it makes with its neighbours, where the table of glosses has it.
     """
     cell = "text-align:left;vertical-align:top;padding:.3em .8em"
-    head = f'<th style="{cell}">sentence</th>'
+    head = f'<th style="{cell}">{_("sentence")}</th>'
     body = [
-        f'<td style="{cell}"><span style="font-size:1.15em">{_gap(question["text"])}</span><br>'
-        f'<i>{escape(question["pinyin"])}</i><br><span style="opacity:.75">{escape(question["english"])}'
-        f"{escape(_kind(question))}</span></td>"
+        f'<td style="{cell}"><span style="font-size:1.15em">{_gap(question["text"])}</span>'
+        f'{_translation(question)}<span style="opacity:.75">{escape(_kind(question))}</span></td>'
         for question in questions
     ]
     single = all(len(candidates) == 1 for filled in answers.values() for (candidates,) in filled)
-    sums = f'<td style="{cell}"><b>right: first{"" if single else ", among all"}</b></td>'
+    sums = f'<td style="{cell}"><b>{_("right: first") if single else _("right: first, among all")}</b></td>'
     for name, filled in answers.items():
         colour = colour_of(name)
         head += f'<th style="{cell};color:{colour}">{escape(name)}</th>'
@@ -93,8 +96,16 @@ def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Seq
             shown = "<br>".join(f"{_said(token, token == answer, colour)} {_meaning(token, *parts)}" for token in said)
             body[number] += f'<td style="{cell};white-space:nowrap">{shown}</td>'
         first, found = right_guesses([question["answer"] for question in questions], filled)
-        sums += f'<td style="{cell}"><b>{first if single else f"{first}, {found}"} of {len(questions)}</b></td>'
+        count = _("{right} of {count}").format(right=first if single else f"{first}, {found}", count=len(questions))
+        sums += f'<td style="{cell}"><b>{count}</b></td>'
     return HTML(table(head, [*body, sums]))
+
+
+def _translation(question: Mapping[str, str]) -> str:
+    """Pinyin and English of a sentence, for readers who need them."""
+    if chosen_language() == "zh":
+        return ""
+    return f'<br><i>{escape(question["pinyin"])}</i><br><span style="opacity:.75">{escape(question["english"])}</span>'
 
 
 def _kind(question: Mapping[str, str]) -> str:
