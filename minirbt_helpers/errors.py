@@ -1,6 +1,7 @@
 """One family of errors, and one of notes: what was wrong, where, and what to do about it."""
 
 import warnings
+from functools import partial
 
 
 class CourseError(Exception):
@@ -16,6 +17,10 @@ class CourseError(Exception):
         self.what, self.where, self.fix = what, str(where), fix
         place = f"{self.where}: " if self.where else ""
         super().__init__(f"{place}{what}" + (f"\n  -> {fix}" if fix else ""))
+
+    def __reduce__(self):
+        """An error keeps its parts on its way out of another process."""
+        return partial(type(self), where=self.where, fix=self.fix), (self.what,)
 
 
 class Interrupted(CourseError):

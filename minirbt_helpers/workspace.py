@@ -44,6 +44,11 @@ def existing_parent(path: str | Path) -> Path:
     return next(parent for parent in (path, *path.parents) if parent.exists())
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine_memory() -> tuple[float, float]:
     """Bytes of memory of this machine, in all and free; a container's limit counts as the machine.
 

@@ -20,6 +20,7 @@ SHARED = ROOT.parent / "shared"
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # a busy machine breaks no law
 QUICK = "MINIRBT_QUICK" in os.environ  # make check
+SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what a test saw
 LONGEST = ("test_full_size.py", "test_course.py", "test_engine.py")  # first, so that none of them is left for the end
 
 
@@ -75,6 +76,26 @@ def small_course(tmp_path, monkeypatch) -> Path:
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {file.stem}")]), copy)
     monkeypatch.setattr("minirbt_helpers.site.project_root", lambda: root)
     return root
+
+
+def keep_screenshot(page, name: str, **settings) -> None:
+    """Keep what a browser shows, where somebody wants to see it."""
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", **settings)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that knows no other machine."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine (apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright (pip install '.[dev]')")
+    with sync_api.sync_playwright() as playwright:
+        no_names = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", no_names])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

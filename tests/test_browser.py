@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,20 +11,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT
+from conftest import ROOT, keep_screenshot
 
 from minirbt_helpers.exercises.catalogue import find
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NOTEBOOK = ROOT / "notebooks" / "06_looking_inside.ipynb"
 LOCAL = re.compile(r"^(https?|wss?)://127\.0\.0\.1:\d+/|^(data|blob|about):")
-SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what the test saw
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)"),
-]
-sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright (pip install '.[dev]')")
+pytestmark = pytest.mark.slow
 pytest.importorskip("jupyterlab", reason="no JupyterLab (pip install '.[lab]')")
 
 
@@ -103,15 +96,6 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
     pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        no_names = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", no_names])
-        yield browser
-        browser.close()
-
-
 def opened(browser, lab, name: str):
     """A notebook, opened and run; ``page.strangers`` lists what the page asked of other machines."""
     address, cells = lab
@@ -155,9 +139,8 @@ def changed(page, before: str) -> str:
 
 
 def shoot(page, name: str) -> None:
-    if SHOTS:
-        page.locator(".jupyter-widgets").first.scroll_into_view_if_needed()
-        page.screenshot(path=Path(SHOTS) / f"{name}.png")
+    page.locator(".jupyter-widgets").first.scroll_into_view_if_needed()
+    keep_screenshot(page, name)
 
 
 def test_widgets_and_picture_appear(page):
@@ -223,6 +206,5 @@ def test_an_exercise_is_checked_helped_with_and_recorded(browser, lab):
     page.locator(".jp-Notebook .jp-CodeCell", has_text="progress()").last.locator(".jp-InputArea-editor").click()
     page.keyboard.press("Shift+Enter")
     page.locator('svg[aria-label*="1 of 5 exercises, 1 of 4 questions"]').first.wait_for(timeout=20_000)
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS) / "5-exercises.png", full_page=True)
+    keep_screenshot(page, "5-exercises", full_page=True)
     assert page.strangers == []

@@ -5,9 +5,14 @@ import re
 import pytest
 from conftest import ROOT
 
+from minirbt_helpers.language import set_language
 from minirbt_helpers.recipe import parameters_table
 
-PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/zh/*.md")])
+IN_CHINESE = [page.name for page in sorted(ROOT.glob("docs/zh/*.md"))]
+
+
+GLOSSARIES = ("docs/glossary.md", "docs/zh/glossary.md")
 
 
 def read(name: str) -> str:
@@ -20,6 +25,38 @@ def commands(text: str) -> list[str]:
     return [line.split(" #")[0].rstrip() for line in lines]
 
 
+def links_of(text: str) -> set[str]:
+    """Where a page leads, whichever language's notebooks and pages those are."""
+    links = re.findall(r"\]\((?:\.\./)*([^)#]+)", text)
+    return {re.sub(r"^(notebooks|docs)/zh\b", r"\1", link.rstrip("/")) for link in links}
+
+
+def figures(text: str) -> list[str]:
+    """Numbers of two digits and more, those in formulas and code too."""
+    return sorted(re.findall(r"\d[\d,.]*\d", text.replace("（", "(")))
+
+
+@pytest.mark.parametrize("name", IN_CHINESE)
+def test_a_chinese_page_has_what_the_english_one_has(name):
+    """The same headings, commands, links and code, and in tables the same figures."""
+    english, chinese = read(f"docs/{name}"), read(f"docs/zh/{name}")
+    heads = [[len(mark) for mark in re.findall(r"^(#+) ", text, re.M)] for text in (english, chinese)]
+    assert heads[0] == heads[1]
+    assert commands(english) == commands(chinese)
+    assert links_of(english) - {"chinese_in_ten_minutes.md"} == links_of(chinese) - {"chinese_in_ten_minutes.md"}
+    rows = [[line for line in text.splitlines() if line.startswith("|")] for text in (english, chinese)]
+    assert [figures(row) for row in rows[0]] == [figures(row) for row in rows[1]]
+
+
+def test_one_list_of_terms_serves_both_languages():
+    """The two glossaries hold the same pairs of terms, and name the same notebooks."""
+    rows = [re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \| (\d[\d, ]*) \|$", read(page), re.M) for page in GLOSSARIES]
+    assert len(rows[0]) == len(rows[1]) > 60
+    for (term, _, chinese, notebook), (zh, english, _, number) in zip(*rows, strict=True):
+        without_pinyin = re.sub(r" *\*[^*]*\*| *\([^)]*\)", "", chinese)
+        assert (term, without_pinyin.replace(", ", "、"), notebook) == (english, zh, number)
+
+
 def test_the_chinese_readme_has_what_the_english_one_has():
     english, chinese = read("README.md"), read("README.zh.md")
     heads = [[len(mark) for mark in re.findall(r"^(#+) ", text, re.M)] for text in (english, chinese)]
@@ -28,7 +65,7 @@ def test_the_chinese_readme_has_what_the_english_one_has():
     assert not missing  # the Chinese one has the mirrors besides
     figures = [re.findall(r"\d[\d.]*[%M]", text) for text in (english, chinese)]
     assert [one for one in figures[0] if "%" in one] == [one for one in figures[1] if "%" in one]
-    links = [set(re.findall(r"\]\(([^)#]+)", text)) - {"README.md", "README.zh.md"} for text in (english, chinese)]
+    links = [links_of(text) - {"README.md", "README.zh.md"} for text in (english, chinese)]
     assert links[0] == links[1]
     assert max(text.count("\n") for text in (english, chinese)) <= 150
 
@@ -42,3 +79,8 @@ def test_links_lead_somewhere(page):
 
 def test_every_parameter_of_the_recipe_is_listed():
     assert parameters_table() in read("docs/parameters.md"), "make refresh"
+    set_language("zh")
+    try:
+        assert parameters_table() in read("docs/zh/parameters.md"), "minirbt --language zh refresh"
+    finally:
+        set_language("en")

@@ -16,9 +16,10 @@ from minirbt_helpers.exercises.catalogue import SHELVES
 from minirbt_helpers.language import CATALOGUES, LANGUAGES, _, chosen_language, set_language
 from minirbt_helpers.recipe import Recipe
 
-HAN = re.compile("[\u3400-\u9fff]")
+HAN = re.compile("[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")  # characters, and Chinese marks
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.S)
 CODE = re.compile(r"`[^`]+`")
+ONLY_ENGLISH = "docs/chinese_in_ten_minutes.md"
 LINK = re.compile(r"\]\((?:\.\./)*([^)]+)\)")
 
 
@@ -74,7 +75,8 @@ def fields(text: str) -> list[str]:
 def marks(text: str) -> tuple[list[str], ...]:
     """What both languages write alike: formulas, code, link targets, numbers of two digits and more."""
     rest = FORMULA.sub(" ", text)
-    links = [link.replace("notebooks/zh/", "notebooks/").replace("docs/zh/", "docs/") for link in LINK.findall(rest)]
+    links = [re.sub(r"\b(notebooks|docs)/zh/", r"\1/", link) for link in LINK.findall(rest)]
+    links = [link for link in links if link != ONLY_ENGLISH]
     words = LINK.sub(" ", CODE.sub(" ", rest))
     return sorted(FORMULA.findall(text)), sorted(CODE.findall(rest)), sorted(links), sorted(
         re.findall(r"\d[\d,.]*\d", words)
@@ -141,10 +143,17 @@ class Program(ast.NodeTransformer):
         return node
 
     def visit_JoinedStr(self, node):
-        """The values of an f-string, in whatever order a language names them."""
-        self.strings.append("".join(part.value for part in node.values if isinstance(part, ast.Constant)))
-        values = [self.generic_visit(part) for part in node.values if not isinstance(part, ast.Constant)]
-        return ast.JoinedStr(sorted(values, key=ast.dump))
+        """The values of an f-string with their formats, in whatever order a language names them."""
+        before, parts = self.strings, []
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                self.strings = []
+                part.value = self.visit(part.value)
+                parts.append((ast.dump(part), part, self.strings))
+        parts.sort(key=lambda part: part[0])
+        text = "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+        self.strings = [*before, text, *chain(*(strings for *_, strings in parts))]
+        return ast.JoinedStr([part for _, part, _ in parts])
 
 
 @pytest.mark.parametrize("name", [path.name for path in notebooks()])

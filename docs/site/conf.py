@@ -41,6 +41,7 @@ html_sidebars = {
 }
 html_static_path = ["_static"]
 html_css_files = ["course.css"]
+html_js_files = ["course.js"]
 html_copy_source = False
 html_math_renderer = "mathml"
 

@@ -9,36 +9,60 @@ from IPython.display import HTML, display
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..language import N_, _
+from ..names import shown_name
 from ..text import Segmenter
 from ..workspace import headless
 from .drawn.attention import draw_all_heads, draw_head, draw_head_pair, draw_layer
 from .drawn.canvas import Drawing, TextPicture
 from .drawn.losses import draw_losses
+from .drawn.stills import HeadsToTurn, Stills
 from .measured.attention import Match, Unit, head_distances, head_matches
 from .measured.losses import Rows
 from .measured.reading import Reading, Sentence, check_tokenizers
 
-VIEWS = ("side by side", "one head", "one layer", "all heads")
+VIEWS = (N_("side by side"), N_("one head"), N_("one layer"), N_("all heads"))
+UNITS = (N_("characters"), N_("words"))
 ROWS: Sequence[Sequence[str]] = (("view", "model", "unit"), ("layer", "head"))  # of controls, below the sentence
+KNOBS = (  # how the notebooks call what a reader moves
+    N_("sentence"), N_("candidates"), N_("probability"), N_("seed"), N_("length"), N_("layers"), N_("gap"),
+    N_("temperature"), N_("headline"), N_("question"), N_("passage"), N_("name"), N_("text"), N_("one"), N_("other"),
+    N_("truth"), N_("view"), N_("model"), N_("layer"), N_("head"),
+)  # fmt: skip
 
 
-def explore(draw: Callable[..., object], **controls: object) -> None:
-    """Show what ``draw`` draws behind ipywidgets controls; do nothing when the notebook runs headless.
+def explore(
+    draw: Callable[..., object], *, stills: tuple[str, Sequence[object]] | None = None, **controls: object
+) -> None:
+    """Show what ``draw`` draws behind ipywidgets controls; headless, the stills, which need no kernel, or nothing.
 
     Args:
-        draw: makes the picture anew from the controls' values.
+        draw: makes the picture anew from the controls' values, and returns it.
+        stills: a control and some of its values: a page without a kernel leafs through their pictures. All other
+            controls keep the value they begin with.
         controls: as for ``ipywidgets.interact``: a text, a number range, a list of choices.
     """
     if headless():
+        if stills:
+            name, values = stills
+            start = {other: _first(control) for other, control in controls.items()}
+            display(Stills(name, {value: draw(**start | {name: value}) for value in values}))
         return
     from ipywidgets import interact
 
     @wraps(draw)
     def shown(**values: object) -> object:
         picture = draw(**values)
+        plt.close()  # a matplotlib figure that is returned would be shown twice
         return HTML(picture._repr_html_()) if isinstance(picture, Drawing | TextPicture) else picture  # no PNG: faster
 
-    interact(shown, **controls)
+    for control in interact(shown, **controls).widget.kwargs_widgets:
+        control.description = _(control.description)
+
+
+def _first(control: object) -> object:
+    """The value that a control begins with: the first of a list or a range, or the value itself."""
+    return control[0] if isinstance(control, list | tuple) else control
 
 
 class AttentionExplorer:
@@ -122,14 +146,17 @@ class AttentionExplorer:
         raise CourseError(f"unknown view {view!r}", fix=f"one of {', '.join(map(repr, VIEWS))}")
 
     def show(self, **start: object) -> None:
-        """Show the controls and the picture; do nothing when the notebook runs headless.
+        """Show the controls and the picture; headless, what the site's script makes layer and head to choose of.
 
         Args:
             start: where the controls begin, by the names of :meth:`draw`.
         """
         if headless():
-            return
-        display(self.controls(**start))
+            layer, head = start.get("layer", 1), start.get("head", 1)
+            picture = self.draw(**{**start, "view": "one head"})
+            display(HeadsToTurn(self.reading(start.get("model", self.students[0])), layer, head, picture))
+        else:
+            display(self.controls(**start))
 
     def controls(self, **start: object):
         """The ipywidgets box that :meth:`show` shows."""
@@ -137,12 +164,14 @@ class AttentionExplorer:
 
         names = [*self.students, next(iter(self.models))]
         widgets = {
-            "sentence": ipywidgets.Text(self.sentence, description="sentence", continuous_update=False),
-            "view": ipywidgets.Dropdown(options=VIEWS, description="view"),
-            "model": ipywidgets.Dropdown(options=names, description="model"),
-            "layer": ipywidgets.IntSlider(1, 1, 99, description="layer"),
-            "head": ipywidgets.IntSlider(1, 1, 99, description="head"),
-            "unit": ipywidgets.ToggleButtons(options=["characters", "words"], style={"button_width": "7em"}),
+            "sentence": ipywidgets.Text(self.sentence, description=_("sentence"), continuous_update=False),
+            "view": ipywidgets.Dropdown(options=[(_(view), view) for view in VIEWS], description=_("view")),
+            "model": ipywidgets.Dropdown(options=[(shown_name(name), name) for name in names], description=_("model")),
+            "layer": ipywidgets.IntSlider(1, 1, 99, description=_("layer")),
+            "head": ipywidgets.IntSlider(1, 1, 99, description=_("head")),
+            "unit": ipywidgets.ToggleButtons(
+                options=[(_(unit), unit) for unit in UNITS], style={"button_width": "7em"}
+            ),
         }
         widgets["sentence"].layout.width = "44em"
         for name, value in start.items():

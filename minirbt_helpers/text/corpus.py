@@ -13,13 +13,14 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
 from ..hub import vocabulary_size
 from ..lines import byte_size, read_batches
-from ..workspace import atomic_folder, progress_bar, resolve, write_json
+from ..workspace import atomic_folder, clear_disk_errors, progress_bar, resolve, write_json
 from .processes import in_step, useful_processes
 from .references import IS_CJK, Match, continued_words, read_references
 from .segmentation import Segmenter, load_segmenter
@@ -346,13 +347,23 @@ def cached_blocks(
             )
         return blocks
     folder = Path(home) / f"blocks-{_fingerprint(paths, tokenizer, length, segmenter, match)}"
-    if folder.is_dir():
-        try:
-            return load_blocks(folder)
-        except CourseError as problem:
-            print(f"{problem.where}: {problem.what}, made again")
-    cutter = load_segmenter(segmenter)
-    return build_blocks(paths, tokenizer, folder, length=length, segmenter=cutter, match=match, progress=progress)
+
+    def make() -> Dataset:
+        cutter = load_segmenter(segmenter)
+        return build_blocks(paths, tokenizer, folder, length=length, segmenter=cutter, match=match, progress=progress)
+
+    if not folder.is_dir():
+        with clear_disk_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            alone = FileLock(f"{folder}.lock").acquire()  # side by side, one notebook makes them
+        with alone:
+            if not folder.is_dir():
+                return make()
+    try:
+        return load_blocks(folder)
+    except CourseError as problem:
+        print(f"{problem.where}: {problem.what}, made again")
+        return make()
 
 
 def _fingerprint(

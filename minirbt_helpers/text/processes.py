@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from ..errors import CourseError
+from ..workspace import processors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,8 +21,7 @@ _work: Callable | None = None  # of a worker process
 
 def useful_processes(size: int | None) -> int:
     """How many processes a text of so many bytes is worth on this machine; None: nobody knows, all processors."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return processors if size is None else max(1, min(processors, size // WORTH_A_PROCESS))
+    return processors() if size is None else max(1, min(processors(), size // WORTH_A_PROCESS))
 
 
 def in_step(work: Callable[[Item], Result], items: Iterable[Item], processes: int) -> Iterator[tuple[Item, Result]]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ...errors import CourseError
+from ...language import _
+from ...names import shown_name
 from ..measured.attention import KINDS, Attention, Binding, Match, Unit, gaze, head_distances, head_matches
 from ..measured.reading import Reading
 from .canvas import SMALL, Box, Cells, Dot, Drawing, Line, Text, finished, shelf, stack, text_width, titled
@@ -29,8 +31,12 @@ def draw_head(reading: Reading, layer: int, head: int, unit: Unit = "characters"
     """
     data = Attention.of(reading, unit)
     data.require(layer, head)
-    title = f"{data.name}, layer {layer}, head {head}"
+    title = _title(data, layer, head)
     return finished(titled(_table(data, layer, head), title, data.name), data.notes, title, _most(data, layer, head))
+
+
+def _title(data: Attention, layer: int, head: int) -> str:
+    return _("{model}, layer {layer}, head {head}").format(model=shown_name(data.name), layer=layer, head=head)
 
 
 def _most(data: Attention, layer: int, head: int) -> str:
@@ -38,7 +44,7 @@ def _most(data: Attention, layer: int, head: int) -> str:
     shares = data.shares[layer - 1, head - 1]
     best = zip(data.labels, shares, shares.argmax(-1), strict=True)
     looks = (f"{label} → {data.labels[key]} {row[key]:.2f}" for label, row, key in best)
-    return f"each looks most at: {', '.join(looks)}"
+    return _("each looks most at: {targets}").format(targets=", ".join(looks))
 
 
 def draw_layer(reading: Reading, layer: int, unit: Unit = "characters", columns: int = 4) -> Drawing:
@@ -47,11 +53,11 @@ def draw_layer(reading: Reading, layer: int, unit: Unit = "characters", columns:
     data.require(layer, 1)
     cell = min(16.0, max(3.0, 210 / (sum(map(len, data.labels[1:-1])) + 2)))
     drawn = [
-        titled(_small(data, layer, head, cell), f"head {head}", data.name, SMALL + 1)
+        titled(_small(data, layer, head, cell), _("head {head}").format(head=head), data.name, SMALL + 1)
         for head in range(1, data.heads + 1)
     ]
     rows = [shelf(drawn[start : start + columns], "", 18) for start in range(0, len(drawn), columns)]
-    title = f"{data.name}, layer {layer}, all heads"
+    title = _("{model}, layer {layer}, all heads").format(model=shown_name(data.name), layer=layer)
     return finished(titled(stack(rows, "", 10), title, data.name), data.notes, title)
 
 
@@ -68,15 +74,16 @@ def draw_all_heads(reading: Reading, unit: Unit = "characters") -> Drawing:
         picture.add(Text(26, top + side / 2, str(layer + 1), SMALL, "faint", "end"))
         for head in range(data.heads):
             left = 34 + head * (side + 6)
-            tip = f"layer {layer + 1}, head {head + 1}\n" + _profile(kinds, layer, head)
+            tip = _("layer {layer}, head {head}").format(layer=layer + 1, head=head + 1)
+            tip = f"{tip}\n{_profile(kinds, layer, head)}"
             picture.add(Cells(left, top, cell, cell, np.sqrt(data.shares[layer, head]), ink_of(data.name)))
             picture.add(Box(left - 1, top - 1, side + 2, side + 2, colour="line", tip=tip))
-    title = f"{data.name}, every head: a row is a layer, a column a head"
+    title = _("{model}, every head: a row is a layer, a column a head").format(model=shown_name(data.name))
     return finished(titled(picture, title, data.name), data.notes, title)
 
 
 def _profile(kinds: Mapping[str, np.ndarray], layer: int, head: int) -> str:
-    return "\n".join(f"{kind}: {kinds[kind][layer, head]:.2f}" for kind in KINDS)
+    return "\n".join(f"{_(kind)}: {kinds[kind][layer, head]:.2f}" for kind in KINDS)
 
 
 def draw_head_pair(
@@ -107,13 +114,13 @@ def draw_head_pair(
         raise CourseError(f"head {head} of layer {layer} has no match", fix="the teacher has fewer heads: try another")
     above, beside = found[0] // theirs.heads + 1, found[0] % theirs.heads + 1
     tables = [
-        titled(_table(data, *place, widest=335), f"{data.name}, layer {place[0]}, head {place[1]}", data.name)
+        titled(_table(data, *place, widest=335), _title(data, *place), data.name)
         for data, place in ((theirs, (above, beside)), (ours, (layer, head)))
     ]
-    title = f"Matched heads: {tables[0].title} and {tables[1].title}"
+    title = _("Matched heads: {one} and {other}").format(one=tables[0].title, other=tables[1].title)
     strip = _distances(matches, mine, (theirs, ours))
     notes = dict.fromkeys((*theirs.notes, *ours.notes))
-    alt = f"The student's {_most(ours, layer, head)}"
+    alt = _("The student's {looks}").format(looks=_most(ours, layer, head))
     return finished(stack([shelf(tables, "", 36), strip], "", 14), tuple(notes), title, alt)
 
 
@@ -123,21 +130,25 @@ def _distances(matches: Sequence[Match], mine: int, data: tuple[Attention, Atten
     (own,) = [match[2] for match in matches if match[1] == mine]
     picture, width = Drawing(640, 62, ""), 600
     end = max(0.1, np.ceil(max(found) * 10) / 10)
-    words = f"{own:.3f} bits apart (Jensen-Shannon); closest of {len(found)} pairs {min(found):.3f}, "
-    picture.add(Text(0, 8, f"{words}median {np.median(found):.3f}, farthest {max(found):.3f}", 12, "text", "start"))
+    words = _(
+        "{own:.3f} bits apart (Jensen-Shannon); closest of {count} pairs {least:.3f}, "
+        "median {middle:.3f}, farthest {most:.3f}"
+    ).format(own=own, count=len(found), least=min(found), middle=np.median(found), most=max(found))
+    picture.add(Text(0, 8, words, 12, "text", "start"))
     picture.add(Line([(8, 36), (8 + width, 36)], "line", 1))
     for tick in np.arange(0, end + 0.01, 0.1):
         picture.add(Text(8 + width * tick / end, 53, f"{tick:.1f}", SMALL, "faint"))
         picture.add(Line([(8 + width * tick / end, 36), (8 + width * tick / end, 41)], "line", 1))
     for theirs, ours, distance in sorted(matches, key=lambda match: match[1] == mine):
-        tip = f"{_head_name(data[0], theirs)} and {_head_name(data[1], ours)}: {distance:.3f} bits"
+        names = {"one": _head_name(data[0], theirs), "other": _head_name(data[1], ours)}
+        tip = _("{one} and {other}: {distance:.3f} bits").format(**names, distance=distance)
         looks = (7, role_of(data[1].name), 1) if ours == mine else (4.5, "faint", 0.45)
         picture.add(Dot(8 + width * distance / end, 36, *looks, tip))
     return picture
 
 
 def _head_name(data: Attention, number: int) -> str:
-    return f"{data.name} {number // data.heads + 1}.{number % data.heads + 1}"
+    return f"{shown_name(data.name)} {number // data.heads + 1}.{number % data.heads + 1}"
 
 
 # --- a head as a table ----------------------------------------------------------------------------------------------
@@ -220,8 +231,9 @@ def _bracket(picture: Drawing, start: float, end: float, depth: float, upright: 
 
 def _key(picture: Drawing, x: float, y: float, ink: str) -> None:
     """What the shades mean; they grow with the square root, so that small shares are seen."""
-    picture.add(Text(x, y + 5, "share of attention", SMALL, "faint", "start"))
-    x += text_width("share of attention", SMALL) + 10
+    words = _("share of attention")
+    picture.add(Text(x, y + 5, words, SMALL, "faint", "start"))
+    x += text_width(words, SMALL) + 10
     for share in (0.01, 0.1, 0.3, 0.6, 1):
         picture.add(Box(x, y, 12, 10, fill=ink, opacity=share**0.5), Box(x, y, 12, 10, colour="line"))
         picture.add(Text(x + 16, y + 5, f"{share:g}", SMALL, "faint", "start"))
@@ -254,17 +266,16 @@ def draw_word_binding(bindings: Mapping[str, Binding], named: int = 2) -> Drawin
         picture.add(Text(left - 8, y(tick), label, SMALL, "faint", "end"))
     for number, (name, binding) in enumerate(bindings.items()):
         _binding_column(picture, binding, name, left + (number + 0.5) * step, y, named)
-        picture.add(Text(left + (number + 0.5) * step, top + height + 14, name, 13, role_of(name)))
-        words = f"{binding.difference.size} heads"
+        picture.add(Text(left + (number + 0.5) * step, top + height + 14, shown_name(name), 13, role_of(name)))
+        words = _("{count} heads").format(count=binding.difference.size)
         picture.add(Text(left + (number + 0.5) * step, top + height + 31, words, SMALL, "faint"))
-    title = "Binding in points: attention to a neighbour within a word less across a boundary"
-    count = len(next(iter(bindings.values())).inside)
-    note = (
-        "a point is 1% of a character's attention, a dot is a head, "
-        f"bars are ± 2 standard errors over {count} sentences"
-    )
-    best = "; ".join(f"{name} {100 * binding.difference.max():+.1f}" for name, binding in bindings.items())
-    return finished(titled(picture, title, ""), (note,), title, f"strongest head of each model: {best}")
+    title = _("Binding in points: attention to a neighbour within a word less across a boundary")
+    note = _(
+        "a point is 1% of a character's attention, a dot is a head, bars are ± 2 standard errors over {count} sentences"
+    ).format(count=len(next(iter(bindings.values())).inside))
+    best = "; ".join(f"{shown_name(name)} {100 * binding.difference.max():+.1f}" for name, binding in bindings.items())
+    alt = _("strongest head of each model: {heads}").format(heads=best)
+    return finished(titled(picture, title, ""), (note,), title, alt)
 
 
 def _binding_column(
@@ -279,7 +290,9 @@ def _binding_column(
         share, error = binding.difference[layer, head], binding.error[layer, head]
         inside, across = binding.inside[:, layer, head].mean(), binding.across[:, layer, head].mean()
         label = f"{layer + 1}.{head + 1}"
-        tip = f"{name} {label}: {100 * share:+.1f} ± {100 * error:.1f} points\nwithin {inside:.1%}, across {across:.1%}"
+        tip = _("{head}: {share:+.1f} ± {error:.1f} points\nwithin {inside:.1%}, across {across:.1%}").format(
+            head=f"{shown_name(name)} {label}", share=100 * share, error=100 * error, inside=inside, across=across
+        )
         picture.add(Line([(x, y(share - 2 * error)), (x, y(share + 2 * error))], role_of(name), 1.2, opacity=0.6))
         picture.add(Dot(x, y(share), 3.2, role_of(name), 0.85, tip))
         if number in best and share > max(0.01, 2 * error) and all(abs(y(share) - other) > 24 for other in written):

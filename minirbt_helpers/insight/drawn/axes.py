@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
+from ...names import shown_name
+
 BASELINE = {"color": "#444444", "linestyle": "--", "linewidth": 1.2, "zorder": 1}
 
 
@@ -76,7 +78,7 @@ def log_ticks(axis: Axis, ticks: Sequence[float]) -> None:
 
 def name_rows(axes: Axes, names: Sequence[str]) -> None:
     """Write names along the left side, the first on top."""
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [shown_name(name) for name in names])
     axes.invert_yaxis()
 
 
@@ -93,4 +95,4 @@ def legend_beside(axes: Axes, title: str = "", gap: float = 0.01) -> None:
 
 def listed(shares: dict[str, float]) -> str:
     """Shares by name, as a list in words: what an alt text says of bars."""
-    return ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+    return ", ".join(f"{shown_name(name)} {share:.1%}" for name, share in shares.items())

@@ -8,18 +8,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from transformers import BertConfig
 
+from ...language import N_, _
 from ...models import ARCHITECTURES, Architecture, Shape
 from ...models.architectures import FULL_VOCABULARY, Scale
+from ...names import shown_name
 from ...training import layer_pairs
 from .axes import panels
 from .theme import FAMILY, PALETTE, colour_of
 
 LESSONS = (  # teacher, learner, what happens, and where that is written: right of the learner's middle, height
-    ("RoBERTa-wwm-ext", "RBT6", "first 6 layers copied,\nthen distilled", (0.06, 10.0)),
-    ("RBT6", "MiniRBT-H288", "distilled", (-0.1, 8.1)),
-    ("RBT6", "MiniRBT-H256", "distilled", (0.03, 7.6)),
-    ("RoBERTa-wwm-ext", "RBT3", "3 layers copied,\nthen trained on", (0.05, 4.6)),
-    ("RoBERTa-wwm-ext", "RBT4-H312", "distilled directly", (-0.2, 9.8)),
+    ("RoBERTa-wwm-ext", "RBT6", N_("first 6 layers copied,\nthen distilled"), (0.06, 10.0)),
+    ("RBT6", "MiniRBT-H288", N_("distilled"), (-0.1, 8.1)),
+    ("RBT6", "MiniRBT-H256", N_("distilled"), (0.03, 7.6)),
+    ("RoBERTa-wwm-ext", "RBT3", N_("3 layers copied,\nthen trained on"), (0.05, 4.6)),
+    ("RoBERTa-wwm-ext", "RBT4-H312", N_("distilled directly"), (-0.2, 9.8)),
 )
 
 
@@ -34,10 +36,11 @@ def draw_family(scale: Scale = "full", vocabulary: int = FULL_VOCABULARY) -> Fig
         vocabulary: entries of the vocabulary; counts at sample scale.
     """
     shapes = {name: ARCHITECTURES[name].shape(scale) for name in FAMILY}
-    source = "parameters as published" if scale == "full" else f"sample scale, {vocabulary:,} vocabulary entries"
-    title = f"The family: one bar is one layer, as wide as its hidden states ({source})"
-    taught = "; ".join(f"{learner} from {teacher}: {' '.join(how.split())}" for teacher, learner, how, _ in LESSONS)
-    stacks = ", ".join(f"{name} {shape.layers} layers × {shape.hidden}" for name, shape in shapes.items())
+    sample = _("sample scale, {vocabulary:,} vocabulary entries").format(vocabulary=vocabulary)
+    source = _("parameters as published") if scale == "full" else sample
+    title = _("The family: one bar is one layer, as wide as its hidden states ({source})").format(source=source)
+    taught = "; ".join(_taught(*lesson[:3]) for lesson in LESSONS)
+    stacks = ", ".join(f"{name} {_sizes(shape)}" for name, shape in shapes.items())
     figure, (axes,) = panels([title], (11, 5.4), f"{title}. {stacks}. {taught}")
     widest = max(shape.hidden for shape in shapes.values())
     middles: dict[str, float] = {}
@@ -53,6 +56,15 @@ def draw_family(scale: Scale = "full", vocabulary: int = FULL_VOCABULARY) -> Fig
     axes.set(xlim=(-0.1, right), ylim=(-4.4, 13.2))
     axes.axis("off")
     return figure
+
+
+def _taught(teacher: str, learner: str, how: str) -> str:
+    said = _("{learner} from {teacher}: {how}")
+    return said.format(learner=learner, teacher=teacher, how=" ".join(_(how).split()))
+
+
+def _sizes(shape: Shape) -> str:
+    return _("{layers} layers × {width}").format(layers=shape.layers, width=shape.hidden)
 
 
 def _stack(axes: Axes, name: str, shape: Shape, middle: float, width: float) -> None:
@@ -75,7 +87,8 @@ def _caption(axes: Axes, architecture: Architecture, middle: float, scale: Scale
         whole, encoder = (f"{count / 1e6:.2f}M" for count in counts)
     name = architecture.name
     axes.text(middle, -1.1, name, ha="center", va="top", fontsize=11, color=colour_of(name))
-    facts = f"{shape.layers} layers × {shape.hidden}\n{whole}\n({encoder} without\nembeddings)"
+    without = _("({size} without\nembeddings)").format(size=encoder)
+    facts = f"{_sizes(shape)}\n{whole}\n{without}"
     axes.text(middle, -1.85, facts, ha="center", va="top", fontsize=9, linespacing=1.35)
 
 
@@ -99,7 +112,7 @@ def _lesson(
     arrow = FancyArrowPatch(start, end, connectionstyle=bend, arrowstyle="-|>", mutation_scale=14)
     arrow.set(color=colour_of(learner), linewidth=1.8, gid=f"{teacher} teaches {learner}")
     axes.add_patch(arrow)
-    axes.text(end[0] + place[0], place[1], words, ha="left", va="center", fontsize=9, color=colour_of(learner))
+    axes.text(end[0] + place[0], place[1], _(words), ha="left", va="center", fontsize=9, color=colour_of(learner))
 
 
 # --- the two stages -------------------------------------------------------------------------------------------------
@@ -112,16 +125,17 @@ def draw_two_stages(scale: Scale = "full") -> Figure:
     """
     chain = {"RoBERTa-wwm-ext": "teacher", "RBT6": "assistant", "MiniRBT-H256": "student"}
     shapes = [ARCHITECTURES[name].shape(scale) for name in chain]
-    stages = ("stage 1: half the depth", "stage 2: a third of the width")
-    names = [f"{chain[name]} {name}, {one.layers} × {one.hidden}" for name, one in zip(chain, shapes, strict=True)]
-    figure, (axes,) = panels([""], (9, 3.8), f"Two stages: {' → '.join(names)}. {'; '.join(stages)}")
+    stages = (_("stage 1: half the depth"), _("stage 2: a third of the width"))
+    names = [f"{_(chain[name])} {name}, {one.layers} × {one.hidden}" for name, one in zip(chain, shapes, strict=True)]
+    alt = _("Two stages: {models}. {stages}").format(models=" → ".join(names), stages="; ".join(stages))
+    figure, (axes,) = panels([""], (9, 3.8), alt)
     for place, ((name, role), shape) in enumerate(zip(chain.items(), shapes, strict=True)):
         width = 1.1 * shape.hidden / shapes[0].hidden
         for layer in range(shape.layers):
             corner = (2.4 * place - width / 2, layer + 0.08)
             axes.add_patch(Rectangle(corner, width, 0.84, color=PALETTE[role], alpha=0.75, linewidth=0))
-        source = name if scale == "full" else f"sample of {name}"
-        caption = f"{role}\n{source}\n{shape.layers} × {shape.hidden}"
+        source = name if scale == "full" else _("sample of {name}").format(name=name)
+        caption = f"{_(role)}\n{source}\n{shape.layers} × {shape.hidden}"
         axes.text(2.4 * place, -0.5, caption, ha="center", va="top", color=PALETTE[role])
         if place:
             _matches(axes, place, shapes, layer_pairs(shapes[place - 1].layers, shape.layers))
@@ -130,8 +144,8 @@ def draw_two_stages(scale: Scale = "full") -> Figure:
         arrow = {"arrowstyle": "-|>", "color": PALETTE["other"], "linewidth": 1.6}
         arrow["connectionstyle"] = f"arc,angleA=90,angleB=90,armA={22 if place == 0 else 26},armB=26,rad=14"
         axes.annotate("", (2.4 * (place + 1), end), (2.4 * place + 0.15, start), arrowprops=arrow)
-        axes.text(2.4 * place + 1.3, start + 1.9, f"teaches\n{words}", ha="center", va="bottom")
-        axes.text(2.4 * place + 1.3, -0.15, "embeddings", ha="center", va="top", fontsize=8, color=PALETTE["other"])
+        axes.text(2.4 * place + 1.3, start + 1.9, _("teaches\n{what}").format(what=words), ha="center", va="bottom")
+        axes.text(2.4 * place + 1.3, -0.15, _("embeddings"), ha="center", va="top", fontsize=8, color=PALETTE["other"])
     axes.set(xlim=(-0.8, 5.4), ylim=(-3.6, 15.6))
     axes.axis("off")
     return figure
@@ -167,7 +181,7 @@ class Tower:
     def of_layers(cls, name: str, config: BertConfig) -> "Tower":
         """What is copied: embeddings, layers counted from 1, MLM head (notebook 03)."""
         layers = map(str, range(1, config.num_hidden_layers + 1))
-        return cls(name, ("embeddings", *layers, "MLM head"), config.hidden_size)
+        return cls(name, (N_("embeddings"), *layers, N_("MLM head")), config.hidden_size)
 
 
 def draw_layer_pairs(lessons: Mapping[str, tuple[Tower, Tower, Iterable[tuple[int, int]]]]) -> Figure:
@@ -186,8 +200,9 @@ def draw_layer_pairs(lessons: Mapping[str, tuple[Tower, Tower, Iterable[tuple[in
 
 
 def _pairs_in_words(teacher: Tower, student: Tower, pairs: list[tuple[int, int]]) -> str:
-    feeds = (f"{teacher.boxes[theirs]} → {student.boxes[ours]}" for theirs, ours in pairs)
-    return f"{teacher.name} to {student.name}, {', '.join(feeds)}"
+    feeds = (f"{_(teacher.boxes[theirs])} → {_(student.boxes[ours])}" for theirs, ours in pairs)
+    said = _("{teacher} to {student}, {boxes}")
+    return said.format(teacher=shown_name(teacher.name), student=shown_name(student.name), boxes=", ".join(feeds))
 
 
 def _towers(axes: Axes, teacher: Tower, student: Tower, pairs: list[tuple[int, int]]) -> None:
@@ -196,8 +211,8 @@ def _towers(axes: Axes, teacher: Tower, student: Tower, pairs: list[tuple[int, i
     centres = {teacher: 0.0, student: 5.0}
     for tower in (teacher, student):
         for place, label in enumerate(tower.boxes):
-            _box(axes, centres[tower], _height(place, tower, tallest), widths[tower], label, colour_of(tower.name))
-        caption = f"{tower.name}\nwidth {tower.width}"
+            _box(axes, centres[tower], _height(place, tower, tallest), widths[tower], _(label), colour_of(tower.name))
+        caption = f"{shown_name(tower.name)}\n{_('width {width}').format(width=tower.width)}"
         axes.text(centres[tower], tallest + 0.1, caption, ha="center", va="bottom", fontsize=9)
     for theirs, ours in pairs:
         start = (centres[teacher] + widths[teacher] / 2, _height(theirs, teacher, tallest))

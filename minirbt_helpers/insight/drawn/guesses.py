@@ -6,6 +6,7 @@ from html import escape
 from IPython.display import HTML
 
 from ...language import _, chosen_language
+from ...names import shown_name
 from ..measured.glosses import gloss_in_place
 from ..measured.guesses import Guesses, right_guesses
 from .canvas import Box, Drawing, Text, finished, shelf, text_width, titled
@@ -30,7 +31,7 @@ def draw_mask_guesses(text: str, answers: Mapping[str, Guesses], truth: str = ""
     for name, places in answers.items():
         colour = colour_of(name)
         style = f"text-align:left;color:{colour};padding:.15em .6em"
-        head += f'<th colspan="{len(first)}" style="{style}">{escape(name)}</th>'
+        head += f'<th colspan="{len(first)}" style="{style}">{escape(shown_name(name))}</th>'
         for place, candidates in enumerate(places):
             for rank, (token, probability) in enumerate(candidates):
                 meaning = _meaning(token, parts[place], parts[place + 1])
@@ -89,7 +90,7 @@ def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Seq
     sums = f'<td style="{cell}"><b>{_("right: first") if single else _("right: first, among all")}</b></td>'
     for name, filled in answers.items():
         colour = colour_of(name)
-        head += f'<th style="{cell};color:{colour}">{escape(name)}</th>'
+        head += f'<th style="{cell};color:{colour}">{escape(shown_name(name))}</th>'
         tokens = [[token for token, _ in candidates] for (candidates,) in filled]
         for number, (question, said) in enumerate(zip(questions, tokens, strict=True)):
             parts, answer = question["text"].split("[MASK]"), question["answer"]
@@ -131,11 +132,16 @@ def draw_layer_guesses(guesses: Mapping[str, Guesses], truth: str = "", text: st
         text: the sentence, for the title.
     """
     deepest = max(len(rows) for rows in guesses.values()) - 1
-    drawn = [titled(_guess_table(rows, deepest, name, truth), name, name, 13) for name, rows in guesses.items()]
-    last = "; ".join(f"{name} {rows[-1][0][0]} {rows[-1][0][1]:.1%}" for name, rows in guesses.items())
-    title = f"What fills the gap in {text}" if text else "What fills the gap, layer by layer"
-    words = "a row is a hidden state (left: its number) put into the MLM head, which was trained on the last one alone"
-    return finished(titled(shelf(drawn, "", 30), title, ""), (words,), title, f"the last state's first guess: {last}")
+    drawn = [
+        titled(_guess_table(rows, deepest, name, truth), shown_name(name), name, 13) for name, rows in guesses.items()
+    ]
+    last = "; ".join(f"{shown_name(name)} {rows[-1][0][0]} {rows[-1][0][1]:.1%}" for name, rows in guesses.items())
+    title = _("What fills the gap in {text}").format(text=text) if text else _("What fills the gap, layer by layer")
+    words = _(
+        "a row is a hidden state (left: its number) put into the MLM head, which was trained on the last one alone"
+    )
+    alt = _("the last state's first guess: {guesses}").format(guesses=last)
+    return finished(titled(shelf(drawn, "", 30), title, ""), (words,), title, alt)
 
 
 def _guess_table(rows: Guesses, deepest: int, name: str, truth: str) -> Drawing:

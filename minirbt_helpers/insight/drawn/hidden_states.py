@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ...language import _
+from ...names import shown_name
 from ..measured.hidden_states import Projection, matched_means, token_paths
 from ..measured.reading import Reading
 from .axes import panels
@@ -27,12 +29,13 @@ def draw_cka(
     for title, matrix in matrices.items():
         panel = _numbers(matrix, pairs, teacher, student)
         inside, outside = matched_means(matrix, pairs)
-        words = f"matched {inside:.2f}, others {outside:.2f} (means)"
+        words = _("matched {inside:.2f}, others {outside:.2f} (means)").format(inside=inside, outside=outside)
         panel.add(Text(34, panel.height + 8, words, 12, "text", "start"))
         panel.height += 18
         drawn.append(titled(panel, title, "", 13))
         found.append(f"{title}: {words}")
-    title = f"CKA of hidden states: {teacher} (rows) and {student} (columns)"
+    title = _("CKA of hidden states: {teacher} (rows) and {student} (columns)")
+    title = title.format(teacher=shown_name(teacher), student=shown_name(student))
     return finished(titled(shelf(drawn, "", 30), title, ""), (), title, "; ".join(found))
 
 
@@ -40,11 +43,13 @@ def _numbers(matrix: np.ndarray, pairs: Sequence[tuple[int, int]], teacher: str,
     width, height, left, top = 42.0, 23.0, 34.0, 40.0
     rows, columns = matrix.shape
     picture = Drawing(left + columns * width + 3, top + rows * height + 6, "")
-    picture.add(Text(left, 9, f"{student}'s hidden states", SMALL, role_of(student), "start"))
+    words = _("{student}'s hidden states").format(student=shown_name(student))
+    picture.add(Text(left, 9, words, SMALL, role_of(student), "start"))
     for column in range(columns):
         picture.add(Text(left + (column + 0.5) * width, 28, str(column), 12))
+    theirs, ours = shown_name(teacher), shown_name(student)
     tips = [
-        [f"{teacher} {row}, {student} {column}: CKA {matrix[row, column]:.3f}" for column in range(columns)]
+        [f"{theirs} {row}, {ours} {column}: CKA {matrix[row, column]:.3f}" for column in range(columns)]
         for row in range(rows)
     ]
     picture.add(Cells(left, top, width, height, np.clip(matrix, 0, 1), "ink", tips))
@@ -76,15 +81,17 @@ def draw_paths(
     flat = (paths.teacher, paths.student)
     low, high = (bound(np.concatenate(flat), axis=(0, 1)) for bound in (np.min, np.max))
     drawn = [
-        titled(_paths(places, reading, (low, high), [pair[side] for pair in pairs]), reading.name, reading.name)
+        titled(
+            _paths(places, reading, (low, high), [pair[side] for pair in pairs]), shown_name(reading.name), reading.name
+        )
         for side, (reading, places) in enumerate(zip((teacher, student), flat, strict=True))
     ]
-    title = f"Each token's way from state {pairs[0][0]} to {pairs[-1][0]} (dots grow)"
-    held, missed = f"{paths.kept:.0%}", f"{paths.missed:.0%}"
-    words = (
-        f"the two directions hold {held} of the teacher's variance; "
-        f"over all directions, {missed} of it stay unexplained in the {student.name}"
-    )
+    title = _("Each token's way from state {first} to {last} (dots grow)")
+    title = title.format(first=pairs[0][0], last=pairs[-1][0])
+    words = _(
+        "the two directions hold {held:.0%} of the teacher's variance; "
+        "over all directions, {missed:.0%} of it stay unexplained in the {student}"
+    ).format(held=paths.kept, missed=paths.missed, student=shown_name(student.name))
     return finished(titled(shelf(drawn, "", 24), title, ""), (words, *teacher.sentence.notes), title)
 
 
@@ -94,13 +101,14 @@ def _paths(places: np.ndarray, reading: Reading, extent: tuple[np.ndarray, np.nd
     scaled = pad + (places - low) / np.maximum(high - low, 1e-9) * (side - 2 * pad)  # [states, tokens, 2]
     picture = Drawing(side, side + 18, "")
     picture.add(Box(0.5, 0.5, side - 1, side - 1, colour="line", radius=4))
-    picture.add(Text(side / 2, side + 10, "direction 1 to the right, direction 2 downwards", SMALL, "faint"))
+    picture.add(Text(side / 2, side + 10, _("direction 1 to the right, direction 2 downwards"), SMALL, "faint"))
     for token, label in enumerate(reading.sentence.labels[1:-1]):
         way = [(float(x), float(y)) for x, y in scaled[:, token]]
         picture.add(Line(way, role, 1.2, opacity=0.4))
         for number, (x, y) in enumerate(way):
             share = (number + 1) / len(way)
-            picture.add(Dot(x, y, 1 + 2.6 * share, role, 0.3 + 0.7 * share, f"{label}, state {states[number]}"))
+            tip = _("{token}, state {state}").format(token=label, state=states[number])
+            picture.add(Dot(x, y, 1 + 2.6 * share, role, 0.3 + 0.7 * share, tip))
     ends = [(float(x), float(y)) for x, y in scaled[-1]]
     for label, (x, y), (to_x, to_y) in zip(reading.sentence.labels[1:-1], ends, _free_places(ends, side), strict=True):
         if abs(to_x - x) + abs(to_y - y) > 14:
@@ -144,11 +152,12 @@ def draw_hidden_match(
         names: what the two are called.
     """
     gap = ((student if projected is None else projected) - teacher).square()  # [tokens, teacher's width]
-    missed = f"squared difference, mean {gap.mean():.2f}"
-    states = {names[0]: student, "→ projection →": projected, names[1]: teacher, missed: gap}
+    missed = _("squared difference, mean {mean:.2f}").format(mean=gap.mean())
+    ours, theirs = map(shown_name, names)
+    states = {ours: student, _("→ projection →"): projected, theirs: teacher, missed: gap}
     states = {title: values for title, values in states.items() if values is not None}
     widths = [values.shape[1] for values in states.values()]
-    alt = f"A hidden match of {len(tokens)} tokens: {', '.join(states)}"
+    alt = _("A hidden match of {count} tokens: {panels}").format(count=len(tokens), panels=", ".join(states))
     size, margin = (13 / len(states), 0.28 * len(tokens)), (0, 0.8)
     figure, grid = panels(list(states), size, alt, margin=margin, sharey=True, width_ratios=widths)
     reach = teacher.abs().quantile(0.99).item()
@@ -156,7 +165,8 @@ def draw_hidden_match(
         signed = title != missed
         shades = {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach} if signed else {"cmap": "Greys", "vmax": reach**2}
         axes.imshow(values, aspect="auto", interpolation="nearest", **shades)
-        axes.set(xlabel=f"{values.shape[1]} numbers", xticks=[])
+        axes.set(xlabel=_("{count} numbers").format(count=values.shape[1]), xticks=[])
     grid[0].set_yticks(range(len(tokens)), tokens)
-    figure.supxlabel(f"full colour: ±{reach:.1f}; in the last panel {reach**2:.1f}", fontsize=9)
+    words = _("full colour: ±{reach:.1f}; in the last panel {square:.1f}").format(reach=reach, square=reach**2)
+    figure.supxlabel(words, fontsize=9)
     return figure

@@ -9,13 +9,15 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ...errors import CourseError
+from ...language import N_, _
+from ...names import shown_name
 from ..measured.losses import Curve, Rows, loss_curve, match_curves, matched_layer
 from .axes import in_percent, listed, panels, plot
 from .canvas import SMALL, Dot, Drawing, Line, Text, finished, shelf, titled
 from .theme import PALETTE, colour_of, role_of
 
-ACCURACIES = {"top1": "held-out top-1", "words_top1": "words of two and more"}
-PLOTTED = {"loss": "total loss", "kd": "KD loss", "mlm": "MLM loss"} | ACCURACIES
+ACCURACIES = {"top1": N_("held-out top-1"), "words_top1": N_("words of two and more")}
+PLOTTED = {"loss": N_("total loss"), "kd": N_("KD loss"), "mlm": N_("MLM loss")} | ACCURACIES
 # The held-out counterpart of a training loss.
 HELD_OUT = {"kd": "kd_loss", "mlm": "mlm_loss"} | {name: name for name in ACCURACIES}
 
@@ -39,20 +41,21 @@ def draw_temperatures(
     best = logits.topk(top).indices  # [top]; the same order at every temperature
     names = tokenizer.convert_ids_to_tokens(best.tolist())
     shares = {temperature: (logits / temperature).softmax(-1)[best].tolist() for temperature in temperatures}
-    others = f"all {len(logits) - top:,} others"
+    said = _("T = {temperature:g}\ntallest bar: {most:.2%}\nall {count:,} others: {rest:.1%}")
     titles = [
-        f"T = {temperature:g}\ntallest bar: {max(of):.2%}\n{others}: {1 - sum(of):.1%}"
+        said.format(temperature=temperature, most=max(of), count=len(logits) - top, rest=1 - sum(of))
         for temperature, of in shares.items()
     ]
-    alt = "Probabilities by temperature. " + ". ".join(
+    lists = ". ".join(
         f"T = {temperature:g}: {listed(dict(zip(names, of, strict=True)))}" for temperature, of in shares.items()
     )
+    alt = _("Probabilities by temperature. {shares}").format(shares=lists)
     figure, grid = panels(titles, (3.1, 3.2), alt, sharey=True)  # one scale: bars shrink where a prediction is softer
     for axes, heights in zip(grid, shares.values(), strict=True):
         axes.bar(range(top), heights, color=[PALETTE["student" if name == answer else "teacher"] for name in names])
         axes.set_xticks(range(top), names)
     in_percent(grid[0].yaxis)
-    grid[0].set_ylabel("probability")
+    grid[0].set_ylabel(_("probability"))
     return figure
 
 
@@ -78,16 +81,17 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
         for match, curve in match_curves(rows).items():
             _line(below[matches.index(matched_layer(match))], curve, name)
     for axes, title in zip(above, PLOTTED.values(), strict=True):
-        axes.set(title=title, xlabel="step")
+        axes.set(title=_(title), xlabel=_("step"))
     for axes in above[-len(ACCURACIES) :]:
         in_percent(axes.yaxis)
     above[0].legend()
-    above[0].set_ylabel("nats")
+    above[0].set_ylabel(_("nats"))
     if matches:
-        below[0].set_ylabel("loss of the match")
+        below[0].set_ylabel(_("loss of the match"))
     for axes, (kind, layer) in zip(below, matches, strict=True):
-        place = "embeddings" if (kind, layer) == ("hidden", 0) else f"layer {layer}"
-        axes.set(title=f"{kind}, {place}", xlabel="step", ylim=(0, None))
+        place = _("layer {layer}").format(layer=layer)
+        place = _("embeddings") if (kind, layer) == ("hidden", 0) else place
+        axes.set(title=f"{_(kind)}, {place}", xlabel=_("step"), ylim=(0, None))
     return figure
 
 
@@ -96,9 +100,15 @@ def _losses_in_words(runs: Mapping[str, Rows]) -> str:
     found = []
     for name, rows in runs.items():
         curves = {title: loss_curve(rows, key) for key, title in PLOTTED.items()}
-        ways = [f"{title} {of[0][1]:.3g} to {of[-1][1]:.3g}" for title, of in curves.items() if of]
-        found.append(f"{name}: {', '.join(ways)}")
-    return "Losses step by step, first to last. " + ". ".join(found)
+        ways = [_way(_(title), of, ".3g") for title, of in curves.items() if of]
+        found.append(f"{shown_name(name)}: {', '.join(ways)}")
+    return _("Losses step by step, first to last. {losses}").format(losses=". ".join(found))
+
+
+def _way(title: str, curve: Curve, digits: str) -> str:
+    """Where a curve begins and ends."""
+    first, last = (f"{loss:{digits}}" for loss in (curve[0][1], curve[-1][1]))
+    return _("{title} {first} to {last}").format(title=title, first=first, last=last)
 
 
 def _loss(axes: Axes, rows: Rows, key: str, name: str) -> None:
@@ -111,7 +121,7 @@ def _loss(axes: Axes, rows: Rows, key: str, name: str) -> None:
 
 
 def _line(axes: Axes, curve: Curve, name: str) -> None:
-    axes.plot(*_columns(curve), color=colour_of(name), lw=1.4, label=name)
+    axes.plot(*_columns(curve), color=colour_of(name), lw=1.4, label=shown_name(name))
 
 
 def _columns(curve: Curve) -> tuple[list[float], list[float]]:
@@ -132,14 +142,15 @@ def draw_match_losses(rows: Rows, name: str = "student", width: float = 118) -> 
     curves = {match: curve for match, curve in match_curves(rows).items() if matched_layer(match)[0] == "hidden"}
     if not curves:
         raise CourseError("no hidden match was trained", fix="give a run with hidden_weight above 0")
-    alt = ", ".join(f"{match} {curve[0][1]:.2f} to {curve[-1][1]:.2f}" for match, curve in curves.items())
+    alt = ", ".join(_way(match, curve, ".2f") for match, curve in curves.items())
     top = max(value for curve in curves.values() for _, value in curve)
     drawn = [
         _match_panel(curve, match.removeprefix("hidden ").replace("-", " → "), top, role_of(name), width)
         for match, curve in curves.items()
     ]
-    title = f"{name}: the loss of each match, step by step"
-    words = f"teacher's state → student's; mean squared error, 0 to {top:.2f}; below, the first and last three steps"
+    title = _("{student}: the loss of each match, step by step").format(student=shown_name(name))
+    words = _("teacher's state → student's; mean squared error, 0 to {top:.2f}; below, the first and last three steps")
+    words = words.format(top=top)
     return finished(titled(shelf(drawn, "", 14), title, name), (words,), title, alt)
 
 
@@ -152,7 +163,7 @@ def _match_panel(curve: Curve, title: str, top: float, colour: str, width: float
     picture.add(Line([(0, high + height), (width, high + height)], "line"), Line(points, colour, 1.8))
     for place in np.unique(np.linspace(0, len(curve) - 1, 24).round().astype(int)):
         step, loss = curve[place]
-        picture.add(Dot(*points[place], 2, colour, tip=f"step {step:g}: {loss:.4f}"))
+        picture.add(Dot(*points[place], 2, colour, tip=_("step {step:g}: {loss:.4f}").format(step=step, loss=loss)))
     start, end = np.mean([loss for _, loss in curve[:3]]), np.mean([loss for _, loss in curve[-3:]])
     picture.add(Text(width / 2, high + height + 12, f"{start:.2f} → {end:.2f}", SMALL, "text"))
     picture.add(Text(width / 2, high + height + 27, f"{end / start - 1:+.0%}".replace("-", "−"), SMALL, "faint"))

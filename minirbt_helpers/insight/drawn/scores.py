@@ -8,11 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.transforms import Bbox
 
+from ...language import N_, _
+from ...names import shown_name
 from ..measured.scores import Result, Scores, shares_and_errors
 from .axes import BASELINE, in_percent, legend_beside, listed, log_ticks, name_rows, note, panels
 from .theme import PALETTE, colour_of
 
-DEV = "score on dev rows"
+DEV = N_("score on dev rows")
+FRESH = N_("no pre-training")
 NAME_SPOTS = [  # where a name may stand beside its dot: points right and up, and which side of the name that is
     ((0, 6), "center", "bottom"), ((0, -6), "center", "top"), ((7, 0), "left", "center"), ((-7, 0), "right", "center"),
     ((5, 5), "left", "bottom"), ((-5, 5), "right", "bottom"), ((5, -5), "left", "top"), ((-5, -5), "right", "top"),
@@ -33,9 +36,11 @@ def draw_accuracies(groups: Mapping[str, Mapping[str, Result]]) -> Figure:
         groups: a title for each panel, :func:`~minirbt_helpers.training.held_out` of each of its models, by name; a
             name that begins with a key of the palette takes its colour. All panels have one scale.
     """
-    titles = [f"{title} ({_asked(results)} masked tokens, ± 1 standard error)" for title, results in groups.items()]
+    said = _("{title} ({count} masked tokens, ± 1 standard error)")
+    titles = [said.format(title=title, count=_asked(results)) for title, results in groups.items()]
     shares = [{name: result["top1"] for name, result in results.items()} for results in groups.values()]
-    alt = "Top-1 accuracy. " + ". ".join(f"{title}: {listed(of)}" for title, of in zip(groups, shares, strict=True))
+    lists = ". ".join(f"{title}: {listed(of)}" for title, of in zip(groups, shares, strict=True))
+    alt = _("Top-1 accuracy. {scores}").format(scores=lists)
     size = (8 if len(groups) == 1 else 6.5, 0.6 + 0.36 * max(map(len, groups.values())))
     figure, grid = panels(titles, size, alt, sharex=True)
     for axes, results in zip(grid, groups.values(), strict=True):
@@ -48,7 +53,9 @@ def draw_accuracies(groups: Mapping[str, Mapping[str, Result]]) -> Figure:
 
 def _asked(results: Mapping[str, Result]) -> str:
     masked = sorted({int(result["masked"]) for result in results.values()})
-    return f"{masked[0]:,}" if len(masked) == 1 else f"{masked[0]:,} to {masked[-1]:,}"
+    if len(masked) == 1:
+        return f"{masked[0]:,}"
+    return _("{least:,} to {most:,}").format(least=masked[0], most=masked[-1])
 
 
 def _bars_with_errors(axes: Axes, results: Mapping[str, Result]) -> None:
@@ -68,17 +75,20 @@ def draw_accuracy_by_depth(curves: Mapping[str, Mapping[int, Result]], marked: i
         curves: for each name, :func:`~minirbt_helpers.training.held_out` by number of layers.
         marked: a number of layers to mark with a vertical line.
     """
-    alt = "Top-1 accuracy of untrained copies by number of layers. " + ". ".join(
-        f"{name}: " + ", ".join(f"{size} layers {result['top1']:.1%}" for size, result in curve.items())
+    said = _("{count} layers {share:.1%}")
+    lists = ". ".join(
+        f"{shown_name(name)}: " + ", ".join(said.format(count=size, share=one["top1"]) for size, one in curve.items())
         for name, curve in curves.items()
     )
-    figure, (axes,) = panels(["Untrained copies, ± 1 standard error"], (8, 3.4), alt)
+    alt = _("Top-1 accuracy of untrained copies by number of layers. {scores}").format(scores=lists)
+    figure, (axes,) = panels([_("Untrained copies, ± 1 standard error")], (8, 3.4), alt)
     for name, curve in curves.items():
-        looks = {"color": colour_of(name), "label": name, "marker": "o", "markersize": 4, "capsize": 3}
+        looks = {"color": colour_of(name), "label": shown_name(name), "marker": "o", "markersize": 4, "capsize": 3}
         axes.errorbar(list(curve), *shares_and_errors(curve.values()), **looks)
     if marked is not None:
-        axes.axvline(marked, color=PALETTE["accent"], linestyle=":", label=f"{marked} layers kept")
-    axes.set(xlabel="layers kept", ylabel="top-1 on masked tokens", ylim=(0, None))
+        label = _("{count} layers kept").format(count=marked)
+        axes.axvline(marked, color=PALETTE["accent"], linestyle=":", label=label)
+    axes.set(xlabel=_("layers kept"), ylabel=_("top-1 on masked tokens"), ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     in_percent(axes.yaxis)
     axes.legend()
@@ -97,14 +107,15 @@ def draw_task_scores(results: Scores, baselines: Mapping[str, float | None], col
         colours: per model, a name of :data:`PALETTE`.
     """
     means = {task: {name: statistics.fmean(of) for name, of in models.items()} for task, models in results.items()}
-    alt = "Mean scores on dev rows. " + ". ".join(f"{task}: {listed(of)}" for task, of in means.items())
+    lists = ". ".join(f"{task}: {listed(of)}" for task, of in means.items())
+    alt = _("Mean scores on dev rows. {scores}").format(scores=lists)
     figure, grid = panels(list(results), (3.4, 3.2), alt, margin=(1.6, 0.6), sharey=True)
     for axes, (task, models) in zip(grid, results.items(), strict=True):
         _bars_with_seeds(axes, models, colours)
         if baselines[task] is not None:
             axes.axhline(baselines[task], **BASELINE)
             axes.annotate(
-                "majority", (1, baselines[task]), (-2, 3), ("axes fraction", "data"), "offset points", ha="right",
+                _("majority"), (1, baselines[task]), (-2, 3), ("axes fraction", "data"), "offset points", ha="right",
                 fontsize=8,
             )  # fmt: skip
         axes.set(ylim=(0, 1))
@@ -117,7 +128,7 @@ def _label_scores(grid: Sequence[Axes]) -> None:
     in_percent(*(axes.yaxis for axes in grid))
     for axes in grid:
         if axes.get_subplotspec().is_first_col():
-            axes.set_ylabel(DEV)
+            axes.set_ylabel(_(DEV))
 
 
 def _bars_with_seeds(axes: Axes, models: Mapping[str, Sequence[float]], colours: Mapping[str, str]) -> None:
@@ -127,7 +138,7 @@ def _bars_with_seeds(axes: Axes, models: Mapping[str, Sequence[float]], colours:
         spread = [place + (number - (len(scores) - 1) / 2) * 0.14 for number in range(len(scores))]
         axes.scatter(spread, scores, s=26, color=colour, edgecolor="white", zorder=3)
         note(axes, f"{mean:.1%}", (place, max(mean, *scores)), (0, 6))
-    names = [name.replace(", ", ",\n").replace(" pre", "\npre") for name in models]
+    names = [name.replace(", ", ",\n").replace(" pre", "\npre") for name in map(shown_name, models)]
     axes.set_xticks(range(len(models)), names, fontsize=8)
 
 
@@ -147,17 +158,17 @@ def draw_learning_rates(
         baseline: the majority class; a dashed line.
         title: above the picture.
     """
-    alt = f"{title or 'Scores'} by learning rate. " + ". ".join(
-        f"{name}: {_in_words(by_rate)}" for name, by_rate in curves.items()
-    )
+    lists = ". ".join(f"{shown_name(name)}: {_in_words(by_rate)}" for name, by_rate in curves.items())
+    alt = _("{title} by learning rate. {scores}").format(title=title or _("Scores"), scores=lists)
     figure, (axes,) = panels([title], (8, 3.8), alt)
     for name, by_rate in curves.items():
         colour = PALETTE[colours[name]]
-        _curve_with_seeds(axes, by_rate, colour, name)
-        axes.axvline(published[name], color=colour, linestyle=":", label=f"published for the full-size {name}")
+        _curve_with_seeds(axes, by_rate, colour, shown_name(name))
+        label = _("published for the full-size {model}").format(model=shown_name(name))
+        axes.axvline(published[name], color=colour, linestyle=":", label=label)
     if baseline is not None:
-        axes.axhline(baseline, label="majority class", **BASELINE)
-    axes.set(xscale="log", xlabel="learning rate", ylim=(0, None))
+        axes.axhline(baseline, label=_("majority class"), **BASELINE)
+    axes.set(xscale="log", xlabel=_("learning rate"), ylim=(0, None))
     _label_scores([axes])
     legend_beside(axes)
     return figure
@@ -173,13 +184,14 @@ def draw_epochs(
         baselines: per task, the majority class, a dashed line; None: no line.
         colour: a name of :data:`PALETTE`.
     """
-    alt = "Mean scores by epochs. " + ". ".join(f"{task}: {_in_words(by)}" for task, by in curves.items())
+    lists = ". ".join(f"{task}: {_in_words(by)}" for task, by in curves.items())
+    alt = _("Mean scores by epochs. {scores}").format(scores=lists)
     figure, grid = panels(list(curves), (2.9, 2.7), alt, margin=(0.8, 0.3))
     for axes, (task, by_epochs) in zip(grid, curves.items(), strict=True):
         _curve_with_seeds(axes, by_epochs, PALETTE[colour], task)
         if baselines[task] is not None:
             axes.axhline(baselines[task], **BASELINE)
-        axes.set_xlabel("epochs")
+        axes.set_xlabel(_("epochs"))
         log_ticks(axes.xaxis, sorted(by_epochs))
     _label_scores(grid)
     return figure
@@ -228,7 +240,7 @@ def draw_quality(
         axes.set_ylim(min(low, (low + high) / 2 - 0.05), max(high, (low + high) / 2 + 0.05))
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     for axes in grid[-4:]:  # those with no panel below
-        axes.set_xlabel(unit, fontsize=9)
+        axes.set_xlabel(_(unit), fontsize=9)
     _name_dots(figure, title, [(axes, models, places) for axes, models in zip(grid, shown.values(), strict=True)])
     return figure
 
@@ -241,13 +253,14 @@ def draw_kept_shares(kept: Mapping[str, float], places: Mapping[str, Mapping[str
         places: by measure ("million parameters", "milliseconds"), where each model stands.
         title: above the panels.
     """
-    figure, grid = panels([""] * len(places), (5.4, 3.8), f"{title or 'Kept'}: {listed(dict(kept))}", sharey=True)
+    alt = f"{title or _('Kept')}: {listed(dict(kept))}"
+    figure, grid = panels([""] * len(places), (5.4, 3.8), alt, sharey=True)
     shown = []
     for axes, (unit, where) in zip(grid, places.items(), strict=True):
         shown.append((axes, {name: [kept[name]] for name in kept if name in where}, where))
         _dots(*shown[-1])
-        axes.set_xlabel(unit)
-    grid[0].set_ylabel("of the teacher's scores, mean over tasks")
+        axes.set_xlabel(_(unit))
+    grid[0].set_ylabel(_("of the teacher's scores, mean over tasks"))
     _name_dots(figure, title, shown)
     return figure
 
@@ -256,8 +269,10 @@ def _quality_in_words(shown: Scores, places: Mapping[str, float], unit: str, tit
     lists = []
     for task, models in shown.items():
         means = {name: statistics.fmean(models[name]) for name in sorted(models, key=places.get)}
-        lists.append(f"{task}: {listed({f'{name} ({places[name]:.3g})': mean for name, mean in means.items()})}")
-    return f"{title or 'Scores'}; in brackets {unit}. {'. '.join(lists)}"
+        placed = {f"{shown_name(name)} ({places[name]:.3g})": mean for name, mean in means.items()}
+        lists.append(f"{task}: {listed(placed)}")
+    said = _("{title}; in brackets {unit}. {scores}")
+    return said.format(title=title or _("Scores"), unit=_(unit), scores=". ".join(lists))
 
 
 def _dots(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:
@@ -266,7 +281,7 @@ def _dots(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str
     axes.margins(x=0.3, y=0.22)
     for name, seeds in models.items():
         colour, mean = colour_of(name), statistics.fmean(seeds)
-        face = "white" if name == "no pre-training" else colour
+        face = "white" if name in (FRESH, _(FRESH)) else colour
         axes.scatter([places[name]], [mean], s=46, color=face, edgecolor=colour, zorder=3)
         if len(seeds) > 1:
             axes.scatter([places[name]] * len(seeds), seeds, s=8, color=colour, alpha=0.6, zorder=2)
@@ -291,10 +306,10 @@ def _names(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[st
     seeds = [(places[name], seed) for name in models for seed in models[name] if len(models[name]) > 1]
     taken = [*_circles(axes, list(means.values()), 4), *_circles(axes, seeds, 2)]
     for line in axes.lines:
-        _, height = axes.transData.transform((1, line.get_ydata()[0]))
+        height = axes.transData.transform((1, line.get_ydata()[0]))[1]
         taken.append(Bbox.from_extents(axes.bbox.x0, height - 1, axes.bbox.x1, height + 1))
     for name in sorted(means, key=means.get):
-        label = axes.annotate(name, means[name], (0, 0), textcoords="offset points", fontsize=7)
+        label = axes.annotate(shown_name(name), means[name], (0, 0), textcoords="offset points", fontsize=7)
         for shift, across, along in NAME_SPOTS:
             label.xyann = shift
             label.set(ha=across, va=along)

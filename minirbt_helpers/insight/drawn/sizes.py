@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from matplotlib.figure import Figure
 
+from ...language import _
 from ...models import Architecture
 from ...models.architectures import Scale
 from .axes import name_rows, note, panels
@@ -22,16 +23,19 @@ def draw_parameters(architectures: Iterable[Architecture], scale: Scale, vocabul
     within = [one.count(embeddings=False, scale=scale, vocabulary=vocabulary) / 1e6 for one in family]
     totals = [one.count(scale=scale, vocabulary=vocabulary) / 1e6 for one in family]
     rest = [total - part for total, part in zip(totals, within, strict=True)]
-    notes = [f"{total:.1f}M, embeddings {part / total:.0%}" for total, part in zip(totals, rest, strict=True)]
-    title = f"Parameters at {scale} scale"
+    notes = [
+        _("{total:.1f}M, embeddings {share:.0%}").format(total=total, share=part / total)
+        for total, part in zip(totals, rest, strict=True)
+    ]
+    title = _("Parameters at {scale} scale").format(scale=scale)
     alt = f"{title}: " + "; ".join(f"{one.name} {words}" for one, words in zip(family, notes, strict=True))
     figure, (axes,) = panels([title], (8, 3), alt)
     places = range(len(family))
-    axes.barh(places, within, color=PALETTE["teacher"], height=0.68, label="layers and MLM head")
-    axes.barh(places, rest, left=within, color=PALETTE["assistant"], height=0.68, label="embeddings")
+    axes.barh(places, within, color=PALETTE["teacher"], height=0.68, label=_("layers and MLM head"))
+    axes.barh(places, rest, left=within, color=PALETTE["assistant"], height=0.68, label=_("embeddings"))
     for place, total, words in zip(places, totals, notes, strict=True):
         note(axes, words, (total, place), (5, 0), size=10)
     name_rows(axes, [one.name for one in family])
-    axes.set(xlabel="million parameters", xlim=(0, max(totals) * 1.35))
+    axes.set(xlabel=_("million parameters"), xlim=(0, max(totals) * 1.35))
     axes.legend(loc="lower right")
     return figure

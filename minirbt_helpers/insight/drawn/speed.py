@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...language import N_, _
 from ...models import ARCHITECTURES
+from ...names import shown_name
 from ..measured.published import TEACHER
 from ..measured.speed import PARTS, WHOLE, Rounds, SpeedCase, Timings, speed_ups
 from .axes import in_percent, legend_beside, log_ticks, name_rows, note, panels
@@ -15,7 +17,7 @@ from .theme import PALETTE, colour_of
 PART_COLOURS = dict(zip(PARTS, (PALETTE[name] for name in ("other", "teacher", "assistant", "one-stage")), strict=True))
 REST = "#C4C9D0"
 OTHERS = [name for name in ARCHITECTURES if name != TEACHER]
-TIMES_AS_FAST = "times as fast as RoBERTa"
+TIMES_AS_FAST = N_("times as fast as RoBERTa")
 
 
 def draw_speed_ups(cases: Sequence[SpeedCase], head: bool = False) -> Figure:
@@ -28,15 +30,16 @@ def draw_speed_ups(cases: Sequence[SpeedCase], head: bool = False) -> Figure:
     by_format: dict[str, list[SpeedCase]] = {}
     for case in cases:
         by_format.setdefault(case.precision, []).append(case)
-    alt = f"Speed-ups over the 12-layer model by batch and length, {'with the MLM head' if head else 'encoder alone'}"
+    part = _("with the MLM head") if head else _("encoder alone")
+    alt = _("Speed-ups over the 12-layer model by batch and length, {part}").format(part=part)
     figure, grid = panels(list(by_format), (5.6, 4.2), alt, sharey=True)
     for axes, chosen in zip(grid, by_format.values(), strict=True):
         _speed_up_lines(axes, [speed_ups(case.family, TEACHER, head) for case in chosen])
         axes.set_xticks(range(len(chosen)), [f"{case.batch} × {case.length}" for case in chosen])
-        axes.set_xlabel("texts × tokens")
+        axes.set_xlabel(_("texts × tokens"))
         log_ticks(axes.yaxis, [1.5, 2, 3, 4, 6, 8, 12, 16])
-    grid[0].set_ylabel(TIMES_AS_FAST)
-    legend_beside(grid[-1], "dotted: published")
+    grid[0].set_ylabel(_(TIMES_AS_FAST))
+    legend_beside(grid[-1], _("dotted: published"))
     return figure
 
 
@@ -61,17 +64,14 @@ def draw_time_parts(timings: Timings, title: str = "") -> Figure:
         title: above the picture.
     """
     medians = {name: _medians(rounds) for name, rounds in timings.items()}
-    alt = f"{title or 'Where the time goes'}: " + "; ".join(
-        f"{name} {_in_milliseconds(of[WHOLE])}, of which {', '.join(f'{p} {of[p] / of[WHOLE]:.0%}' for p in PARTS)}"
-        for name, of in medians.items()
-    )
+    alt = f"{title or _('Where the time goes')}: " + "; ".join(map(_parts_in_words, medians, medians.values()))
     figure, (axes,) = panels([title], (9, 0.9 + 0.42 * len(timings)), alt)
     for place, of in enumerate(medians.values()):
         shares = {part: of[part] / of[WHOLE] for part in PARTS}
-        shares["rest"] = max(0.0, 1 - sum(shares.values()))
+        shares[N_("rest")] = max(0.0, 1 - sum(shares.values()))
         left = 0.0
         for part, share in shares.items():
-            colour, label = PART_COLOURS.get(part, REST), None if place else part
+            colour, label = PART_COLOURS.get(part, REST), None if place else _(part)
             axes.barh(place, share, left=left, height=0.7, color=colour, label=label)
             if share > 0.06 and part != "rest":
                 axes.text(left + share / 2, place, f"{share:.0%}", ha="center", va="center", color="white", fontsize=8)
@@ -82,6 +82,12 @@ def draw_time_parts(timings: Timings, title: str = "") -> Figure:
     in_percent(axes.xaxis)
     legend_beside(axes, gap=0.12)
     return figure
+
+
+def _parts_in_words(name: str, of: Mapping[str, float]) -> str:
+    shares = ", ".join(f"{_(part)} {of[part] / of[WHOLE]:.0%}" for part in PARTS)
+    said = _("{model} {time}, of which {shares}")
+    return said.format(model=shown_name(name), time=_in_milliseconds(of[WHOLE]), shares=shares)
 
 
 def _medians(rounds: Rounds) -> dict[str, float]:
@@ -99,8 +105,8 @@ def draw_speed_reasons(columns: Mapping[str, Mapping[str, float]], title: str = 
         columns: by what they are ("arithmetic", "measured" …), the speed-up of each model.
         title: above the picture.
     """
-    alt = f"{title or 'Speed-ups'}: " + "; ".join(
-        f"{name} " + ", ".join(f"{words} {values[name]:.1f}" for words, values in columns.items()) for name in OTHERS
+    alt = f"{title or _('Speed-ups')}: " + "; ".join(
+        f"{name} " + ", ".join(f"{_(words)} {values[name]:.1f}" for words, values in columns.items()) for name in OTHERS
     )
     figure, (axes,) = panels([title], (10, 3.8), alt)
     width = 0.8 / len(columns)
@@ -108,11 +114,11 @@ def draw_speed_reasons(columns: Mapping[str, Mapping[str, float]], title: str = 
     for number, (words, values) in enumerate(columns.items()):
         places = [place + (number - (len(columns) - 1) / 2) * width for place in range(len(OTHERS))]
         heights = [values[name] for name in OTHERS]
-        axes.bar(places, heights, width=width * 0.92, color=PALETTE[colours[number]], label=words)
+        axes.bar(places, heights, width=width * 0.92, color=PALETTE[colours[number]], label=_(words))
         for place, height in zip(places, heights, strict=True):
             note(axes, f"{height:.1f}", (place, height), (0, 2))
     axes.set_xticks(range(len(OTHERS)), OTHERS)
-    axes.set_ylabel(TIMES_AS_FAST)
+    axes.set_ylabel(_(TIMES_AS_FAST))
     log_ticks(axes.yaxis, [1, 2, 4, 8, 16])
     legend_beside(axes)
     return figure
@@ -126,18 +132,21 @@ def draw_product_rates(rows: Sequence[Mapping]) -> Figure:
     """
     peaks = [_peak(row) for row in rows]
     named = zip(rows, peaks, strict=True)
-    titles = [f"{row['precision']}, the fastest: {peak / 1e9:,.0f} GFLOP/s" for row, peak in named]
-    alt = f"The FFN product as a share of the fastest product, by width and tokens at once. {'; '.join(titles)}"
+    fastest = _("{precision}, the fastest: {rate:,.0f} GFLOP/s")
+    titles = [fastest.format(precision=row["precision"], rate=peak / 1e9) for row, peak in named]
+    alt = _("The FFN product as a share of the fastest product, by width and tokens at once. {panels}")
+    alt = alt.format(panels="; ".join(titles))
     figure, grid = panels(titles, (4.6, 3.6), alt, margin=(1, 0), sharey=True)
     for axes, row, peak in zip(grid, rows, peaks, strict=True):
         for tokens, rates in row["rates"].items():
             widths = sorted(map(int, rates))
             shares = [rates[str(width)]["FFN"] / peak for width in widths]
-            axes.plot(widths, shares, marker="o", markersize=4, label=f"{int(tokens):,} tokens at once")
-        axes.set(xlabel="width", ylim=(0, 1.05))
+            label = _("{tokens:,} tokens at once").format(tokens=int(tokens))
+            axes.plot(widths, shares, marker="o", markersize=4, label=label)
+        axes.set(xlabel=_("width"), ylim=(0, 1.05))
         axes.set_xticks(widths, widths, fontsize=8, rotation=60)
         in_percent(axes.yaxis)
-    grid[0].set_ylabel("share of the fastest product")
+    grid[0].set_ylabel(_("share of the fastest product"))
     legend_beside(grid[-1])
     return figure
 

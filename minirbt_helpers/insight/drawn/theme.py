@@ -7,6 +7,8 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
+from ...language import _
+
 # Okabe and Ito's colours: told apart by colour-blind readers, and by their lightness in grey.
 PALETTE = {
     "teacher": "#0072B2",
@@ -54,8 +56,11 @@ FAMILY = {
 
 
 def role_of(name: str) -> str:
-    """The palette's key for a model: of the family, or by how its name begins (``"student, live"``); else other."""
-    return FAMILY.get(name) or next((role for role in PALETTE if name.startswith(role)), "other")
+    """The palette's key for a model: of the family, or by how its name begins (``"student, live"``); else other.
+
+    The name may begin in the language that is set, too.
+    """
+    return FAMILY.get(name) or next((role for role in PALETTE if name.startswith((role, _(role)))), "other")
 
 
 def colour_of(name: str) -> str:

@@ -10,6 +10,7 @@ from html import escape
 
 from transformers import PreTrainedTokenizerBase
 
+from ...language import N_, _
 from ..measured.words import masking_states, spans, token_words
 from .canvas import Box, Drawing, Line, Shape, Text, TextPicture, finished, shelf, stack, text_width, titled
 from .theme import PALETTE
@@ -20,8 +21,8 @@ CELL = "1.7em"  # width of a character where rows stand in line with each other
 WIDE, HIGH = 25.0, 52.0  # of a token in a drawing, in pixels
 MASKED = {  # what masking does to a token that is to be predicted: its colour, and what it means
     "mask": ("teacher", "[MASK]"),
-    "random": ("student", "a random token"),
-    "unchanged": ("one-stage", "left as it was, yet to be predicted"),
+    "random": ("student", N_("a random token")),
+    "unchanged": ("one-stage", N_("left as it was, yet to be predicted")),
 }
 
 
@@ -72,7 +73,7 @@ def draw_words(rows: Mapping[str, Sequence[str]], compare: bool = False) -> Text
         for title, words in rows.items()
     }
     said = "; ".join(f"{title}: {' | '.join(words)}" for title, words in rows.items())
-    return _rows(drawn, f"Words as brackets. {said}")
+    return _rows(drawn, _("Words as brackets. {rows}").format(rows=said))
 
 
 def draw_blocks(blocks: Sequence[Mapping], tokenizer: PreTrainedTokenizerBase) -> TextPicture:
@@ -87,11 +88,11 @@ def draw_blocks(blocks: Sequence[Mapping], tokenizer: PreTrainedTokenizerBase) -
     """
     following = [*(block["continues"] for block in blocks[1:]), ()]
     drawn = {
-        f"block {number}": _block_words(block, any(after[1:2]), tokenizer)
+        _("block {number}").format(number=number): _block_words(block, any(after[1:2]), tokenizer)
         for number, (block, after) in enumerate(zip(blocks, following, strict=True))
     }
     said = "; ".join(f"{title}: {' | '.join(''.join(word.cells) for word in words)}" for title, words in drawn.items())
-    return _rows(drawn, f"Blocks with words as brackets and continuation flags. {said}")
+    return _rows(drawn, _("Blocks with words as brackets and continuation flags. {rows}").format(rows=said))
 
 
 def _block_words(block: Mapping, goes_on: bool, tokenizer: PreTrainedTokenizerBase) -> list[Word]:
@@ -144,7 +145,7 @@ def _rows_drawing(rows: Mapping[str, Sequence[Word]], alt: str) -> Drawing:
     left = 24 + max((text_width(title, 13) for title in rows), default=0)
     longest = max((sum(len(word.cells) for word in words) for words in rows.values()), default=0)
     high = 64 if any(word.flags for words in rows.values() for word in words) else 44
-    picture = Drawing(left + longest * WIDE + 10, 12 + high * len(rows), "Words as brackets", alt=alt)
+    picture = Drawing(left + longest * WIDE + 10, 12 + high * len(rows), _("Words as brackets"), alt=alt)
     for number, (title, words) in enumerate(rows.items()):
         x, y = left, 12 + high * number
         picture.add(Text(10, y + 20, title, 13, "faint", "start"))
@@ -206,7 +207,7 @@ def draw_masking(block: Mapping, panels: Mapping[str, Mapping], tokenizer: PreTr
         for title, words in masked.items()
     )
     keys = "".join(
-        f'<span style="margin-right:1.2em">{_chip(role, "&nbsp;&nbsp;&nbsp;")} {meaning}</span>'
+        f'<span style="margin-right:1.2em">{_chip(role, "&nbsp;&nbsp;&nbsp;")} {_(meaning)}</span>'
         for role, meaning in MASKED.values()
     )
     html = (
@@ -255,7 +256,7 @@ def _chip(role: str, content: str) -> str:
 
 def _masking_drawing(masked: Mapping[str, Masked]) -> Drawing:
     blocks = [titled(_masked_block(words), title, "", 13) for title, words in masked.items()]
-    title = "A block after masking"
+    title = _("A block after masking")
     return finished(stack([shelf(blocks, "", 30), _key()], "", 10), (), title, _masking_in_words(masked))
 
 
@@ -265,7 +266,7 @@ def _masking_in_words(masked: Mapping[str, Masked]) -> str:
         for title, words in masked.items()
     }
     return "; ".join(
-        f"{title}: " + ", ".join(f"{count} {meaning}" for count, (_, meaning) in zip(of, MASKED.values(), strict=True))
+        f"{title}: " + ", ".join(f"{count} {_(MASKED[kind][1])}" for kind, count in zip(MASKED, of, strict=True))
         for title, of in counts.items()
     )
 
@@ -294,7 +295,7 @@ def _masked_shapes(x: float, y: float, before: str, after: str, state: str) -> l
         seen = before if _special(before) else seen
         return [_fitting(x + WIDE / 2, y + 28, seen, 16, "faint" if _special(before) else "text")]
     role, meaning = MASKED[state]
-    tip = f"{before}: {meaning}" + f", {after}" * (state == "random")
+    tip = f"{before}: {_(meaning)}" + f", {after}" * (state == "random")
     chip = Box(x + 1, y, WIDE - 2, 40, role, role, opacity=0.25, radius=4, tip=tip)
     answer = _fitting(x + WIDE / 2, y + 10, before.removeprefix("##"), 12)
     return [chip, answer, _fitting(x + WIDE / 2, y + 28, seen, 16)]
@@ -305,7 +306,7 @@ def _key() -> Drawing:
     picture, x = Drawing(0, 14, ""), 0.0
     for role, meaning in MASKED.values():
         picture.add(Box(x, 0, 14, 14, role, role, opacity=0.25, radius=3))
-        picture.add(Text(x + 20, 7, meaning, 12, "text", "start"))
-        x += 40 + text_width(meaning, 12)
+        picture.add(Text(x + 20, 7, _(meaning), 12, "text", "start"))
+        x += 40 + text_width(_(meaning), 12)
     picture.width = x
     return picture

@@ -13,13 +13,14 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ...errors import CourseError
+from ...language import N_
 from ...text import is_chinese
 from .reading import Reading
 
 Unit = Literal["characters", "words"]
 # The teacher's head, the student's (both counted from 0, layer by layer), their distance.
 Match = tuple[int, int, float]
-KINDS = ("itself", "previous", "next", "[CLS]", "[SEP]", "rest of its word")
+KINDS = (N_("itself"), N_("previous"), N_("next"), "[CLS]", "[SEP]", N_("rest of its word"))
 
 
 # --- one sentence ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from transformers import BertForMaskedLM
 
+from ...language import N_
 from .sizes import encoder_operations, without_embeddings
 from .speed import Rounds, Spread, model_timings, round_seconds, speed_ups
 
@@ -34,14 +35,14 @@ def comparison_table(
     encoders, whole = (speed_ups(timings, first, head) for head in (False, True))
     return [
         {
-            "model": name,
-            "parameters": f"{model.num_parameters() / 1e6:.2f}M",
-            "without embeddings": f"{without_embeddings(model) / 1e6:.2f}M",
-            "memory": f"{sum(one.numel() * one.element_size() for one in model.parameters()) / 1e6:.1f} MB",
-            "operations per token": f"{encoder_operations(model.config, length) / 1e6:.2f}M",
-            "milliseconds": str(_milliseconds(timings[name])),
-            "speed-up": str(encoders[name]),
-            "with the MLM head": str(whole[name]),
+            N_("model"): name,
+            N_("parameters"): f"{model.num_parameters() / 1e6:.2f}M",
+            N_("without embeddings"): f"{without_embeddings(model) / 1e6:.2f}M",
+            N_("memory"): f"{sum(one.numel() * one.element_size() for one in model.parameters()) / 1e6:.1f} MB",
+            N_("operations per token"): f"{encoder_operations(model.config, length) / 1e6:.2f}M",
+            N_("milliseconds"): str(_milliseconds(timings[name])),
+            N_("speed-up"): str(encoders[name]),
+            N_("with the MLM head"): str(whole[name]),
         }
         for name, model in models.items()
     ]

@@ -3,6 +3,8 @@
 Notebook 07 reads them.
 """
 
+from ...language import N_
+
 TEACHER = "RoBERTa-wwm-ext"  # what the published numbers are relative to
 TASKS = ("cmrc2018", "drcd", "ocnli", "lcqmc", "bq", "tnews", "chnsenticorp")
 
@@ -33,13 +35,13 @@ PUBLISHED_STAGES: dict[str, dict[str, tuple[float, ...]]] = {
 # them, counted in the train rows (of OCNLI in 10,000 of 50,000). For questions no rule was scored in F1: their floor
 # is 0, since the sentence that holds the answer is no answer yet.
 MEASURED_FLOORS: dict[str, tuple[str, float]] = {
-    "cmrc2018": ("none (the sentence with most shared characters holds the answer in 70.7%)", 0.0),
-    "drcd": ("none (the sentence with most shared characters holds the answer in 82.1%)", 0.0),
-    "ocnli": ("letters of the second text alone", 53.3),
-    "lcqmc": ("shared characters", 65.5),
-    "bq": ("shared characters", 69.9),
-    "tnews": ("letters", 56.9),
-    "chnsenticorp": ("letters", 90.9),
+    "cmrc2018": (N_("none (the sentence with most shared characters holds the answer in 70.7%)"), 0.0),
+    "drcd": (N_("none (the sentence with most shared characters holds the answer in 82.1%)"), 0.0),
+    "ocnli": (N_("letters of the second text alone"), 53.3),
+    "lcqmc": (N_("shared characters"), 65.5),
+    "bq": (N_("shared characters"), 69.9),
+    "tnews": (N_("letters"), 56.9),
+    "chnsenticorp": (N_("letters"), 90.9),
 }
 
 

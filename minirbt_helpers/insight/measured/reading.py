@@ -12,6 +12,7 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ...errors import CourseError
 from ...hub import vocabulary_size
+from ...language import _
 from ...models import load_model, load_tokenizer
 from ...text import Segmenter, word_spans
 from ...workspace import resolve
@@ -63,12 +64,14 @@ class Sentence:
             raise CourseError(f"an empty sentence ({text!r})", fix="write at least one character")
         notes = []
         if len(ids) > longest:
-            notes.append(f"cut: the sentence has {len(ids)} tokens, the first {longest - 1} and [SEP] are read")
+            cut = _("cut: the sentence has {count} tokens, the first {read} and [SEP] are read")
+            notes.append(cut.format(count=len(ids), read=longest - 1))
             ids, spans = [*ids[: longest - 1], ids[-1]], [*spans[: longest - 1], spans[-1]]
         inner = [text[start:end] for start, end in spans[1:-1]]
         unknown = [label for label, number in zip(inner, ids[1:-1], strict=True) if number == tokenizer.unk_token_id]
         if unknown:
-            notes.append(f"not in the vocabulary, read as {tokenizer.unk_token}: {' '.join(dict.fromkeys(unknown))}")
+            said = _("not in the vocabulary, read as {unknown}: {characters}")
+            notes.append(said.format(unknown=tokenizer.unk_token, characters=" ".join(dict.fromkeys(unknown))))
         labels = (tokenizer.cls_token, *inner, tokenizer.sep_token)
         words = _words(text, spans[1:-1], _segment(text, tokenizer.mask_token, segmenter))
         return cls(text, tuple(ids), labels, ((0,), *words, (len(ids) - 1,)), tuple(notes))
@@ -127,7 +130,8 @@ def readings(
     _check_fit(model, sentences, name)
     found: list[Reading] = []
     with eager_attention(model) as switched:
-        notes = (f"read with eager attention, as {switched} hands no attention out",) if switched else ()
+        said = _("read with eager attention, as {other} hands no attention out").format(other=switched)
+        notes = (said,) if switched else ()
         for start in range(0, len(sentences), batch):
             chunk = sentences[start : start + batch]
             output = model.bert(**_padded(chunk, model), output_attentions=True, output_hidden_states=True)
@@ -221,6 +225,6 @@ def _words(text: str, spans: Sequence[tuple[int, int]], words: Sequence[str]) ->
     for number, (start, end) in enumerate(word_spans(text, words) if words else ()):
         owner[start:end] = [number] * (end - start)
     found: dict[int, list[int]] = {}
-    for position, (start, _) in enumerate(spans, 1):
+    for position, (start, _end) in enumerate(spans, 1):
         found.setdefault(owner[start], []).append(position)
     return [tuple(places) for places in found.values()]

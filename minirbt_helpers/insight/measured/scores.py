@@ -5,6 +5,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from ...errors import CourseError
+from ...language import _
+from ...names import shown_name
 from ...verdict import judge, share_kept
 
 Result = Mapping[str, float]  # what training.held_out returns
@@ -33,10 +35,18 @@ def accuracy_difference(results: Mapping[str, Result], first: str, second: str) 
     gap = one["top1"] - two["top1"]
     error = math.hypot(*shares_and_errors((one, two))[1])
     told = judge(gap, error).ruling != "not told apart"
-    verdict = "more than sampling explains" if told else "no more than sampling can explain"
-    return (
-        f"{first} {one['top1']:.1%}, {second} {two['top1']:.1%} on {one['masked']:,} masked tokens: "
-        f"{gap * 100:+.1f} points, with a standard error of {error * 100:.1f}; that is {verdict}"
+    return _(
+        "{first} {one:.1%}, {second} {two:.1%} on {count:,} masked tokens: "
+        "{gap:+.1f} points, with a standard error of {error:.1f}; that is {verdict}"
+    ).format(
+        first=shown_name(first),
+        one=one["top1"],
+        second=shown_name(second),
+        two=two["top1"],
+        count=one["masked"],
+        gap=gap * 100,
+        error=error * 100,
+        verdict=_("more than sampling explains") if told else _("no more than sampling can explain"),
     )
 
 

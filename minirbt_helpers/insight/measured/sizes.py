@@ -7,6 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForMaskedLM
 
+from ...language import N_
 from ...models import ARCHITECTURES, Architecture, find_architecture
 from ...models.architectures import Scale
 from ...training.costs import operations
@@ -25,17 +26,17 @@ def parameter_table() -> list[dict[str, str]]:
     for one in ARCHITECTURES.values():
         shape = one.full
         row = {
-            "model": one.name,
-            "layers": shape.layers,
-            "hidden": shape.hidden,
+            N_("model"): one.name,
+            N_("layers"): shape.layers,
+            N_("hidden"): shape.hidden,
             "FFN": shape.ffn,
-            "heads": shape.heads,
+            N_("heads"): shape.heads,
         }
-        for embeddings, title in ((True, "parameters"), (False, "without embeddings")):
+        for embeddings, title in ((True, N_("parameters")), (False, N_("without embeddings"))):
             millions, all_of_it = (_printed_millions(which, embeddings) for which in (one, base))
             row[title] = f"{millions}M ({100 * float(millions) / float(all_of_it):.1f}%)"
         exact = (100 * one.count(embeddings) / base.count(embeddings) for embeddings in (True, False))
-        row["exactly"] = " · ".join(f"{share:.2f}%" for share in exact)
+        row[N_("exactly")] = " · ".join(f"{share:.2f}%" for share in exact)
         rows.append({name: str(value) for name, value in row.items()})
     return [{name: value.replace("(100.0%)", "(100%)") for name, value in row.items()} for row in rows]
 

@@ -15,11 +15,12 @@ from torch import nn
 from transformers import BertConfig, BertForMaskedLM
 
 from ...errors import CourseError
+from ...language import N_
 from ...lines import read_lines
 from ...models import ARCHITECTURES
 from .published import TEACHER
 
-PARTS = ("embeddings", "attention", "FFN", "MLM head")
+PARTS = (N_("embeddings"), N_("attention"), "FFN", N_("MLM head"))
 WHOLE = "whole"
 Rounds = Mapping[str, Sequence[float]]  # seconds of every round, of the whole forward pass and of its parts
 Timings = Mapping[str, Rounds]  # by model
@@ -310,7 +311,7 @@ def speed_table(cases: Iterable[SpeedCase], head: bool = False) -> list[dict[str
         cases: what :func:`speed_cases` gives.
         head: with the MLM head, or the encoder alone.
     """
-    blank = {"case": "published", "rounds": "", "12 layers take": ""}
+    blank = {N_("case"): N_("published"), N_("rounds"): "", N_("12 layers take"): ""}
     rows = [blank | {name: f"{one.speed_up:g}" for name, one in ARCHITECTURES.items() if name != TEACHER}]
     for case in cases:
         ups = speed_ups(case.family, TEACHER, head)
