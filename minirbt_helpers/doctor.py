@@ -4,6 +4,7 @@ import os
 import shutil
 
 from .course import notebooks
+from .language import N_, _
 from .recipe import load_recipe
 from .workspace import existing_parent, machine_memory, project_root, versions
 
@@ -19,32 +20,34 @@ def examine() -> dict[str, str]:
     total, free = machine_memory()
     disk = shutil.disk_usage(existing_parent(load_recipe().output_dir)).free
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    start = _("torchrun --standalone --nproc-per-node {count} …, after a --dry-run")
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     return {
         **versions(),
-        "processors": str(os.cpu_count()),
-        "memory": f"{total / GIB:.0f} GiB, {free / GIB:.0f} free",
-        "GPU": " + ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in gpus) or "none",
-        "free disk": f"{disk / GIB:.0f} GiB",
-        "hub": "offline" if offline else os.environ.get("HF_ENDPOINT", "https://huggingface.co"),
-        "sample data": str(project_root() / "data_samples"),
-        "notebooks": str(len(notebooks())),
-        "sample scale": _fits({"memory": (free, SAMPLE_MEMORY), "disk": (disk, SAMPLE_DISK)}),
-        "full scale": _fits(
+        N_("processors"): str(os.cpu_count()),
+        N_("memory"): _("{total:.0f} GiB, {free:.0f} free").format(total=total / GIB, free=free / GIB),
+        N_("GPU"): " + ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in gpus) or _("none"),
+        N_("free disk"): f"{disk / GIB:.0f} GiB",
+        "hub": _("offline") if offline else os.environ.get("HF_ENDPOINT", "https://huggingface.co"),
+        N_("sample data"): str(project_root() / "data_samples"),
+        N_("notebooks"): str(len(notebooks())),
+        N_("sample scale"): _fits({N_("memory"): (free, SAMPLE_MEMORY), N_("disk"): (disk, SAMPLE_DISK)}),
+        N_("full scale"): _fits(
             {
-                "GPU memory": (min((gpu.total_memory for gpu in gpus), default=0), FULL_MEMORY),
+                N_("GPU memory"): (min((gpu.total_memory for gpu in gpus), default=0), FULL_MEMORY),
                 "disk": (disk, FULL_DISK),
             }
         )
-        + (f": torchrun --standalone --nproc-per-node {len(gpus)} …, after a --dry-run" if gpus else ""),
+        + (f": {start.format(count=len(gpus))}" if gpus else ""),
     }
 
 
 def _fits(resources: dict[str, tuple[float, float]]) -> str:
     """``"yes"``, or what is missing of (what there is, what it takes)."""
+    lack = _("{name} {there:.0f} of {takes:.0f} GiB")
     short = [
-        f"{name} {there / GIB:.0f} of {takes / GIB:.0f} GiB"
+        lack.format(name=_(name), there=there / GIB, takes=takes / GIB)
         for name, (there, takes) in resources.items()
         if there < takes
     ]
-    return "no: " + ", ".join(short) if short else "yes"
+    return _("no: {short}").format(short=", ".join(short)) if short else _("yes")

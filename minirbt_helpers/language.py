@@ -11,6 +11,7 @@ import io
 from functools import cache
 from gettext import GNUTranslations
 from pathlib import Path
+from unicodedata import east_asian_width
 
 from .errors import CourseError
 
@@ -55,6 +56,11 @@ def _(text: str) -> str:
 def N_(text: str) -> str:
     """The text itself: it marks what :func:`_` looks up later, so that the catalogues know of it."""
     return text
+
+
+def padded(text: str, width: int) -> str:
+    """A text with blanks behind it, for lines that stand in columns; a Chinese character is two wide."""
+    return text + " " * (width - sum(1 + (east_asian_width(letter) in "WF") for letter in text))
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from .language import _
+
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
@@ -45,6 +47,9 @@ def tell_unknown(rows: "Dataset", tokenizer: "PreTrainedTokenizerBase") -> str:
     unknown = sum(pc.sum(pc.equal(piece, tokenizer.unk_token_id)).as_py() or 0 for piece in ids)
     if not unknown:
         return ""
-    told = f"[UNK]: {unknown:,} of {sum(map(len, ids)):,} tokens ({unknown / sum(map(len, ids)):.2%})"
+    count = sum(map(len, ids))
+    told = _("[UNK]: {unknown:,} of {count:,} tokens ({share:.2%})")
+    told = told.format(unknown=unknown, count=count, share=unknown / count)
     marks = " ".join(replaceable_marks(tokenizer)) if not tokenizer.init_kwargs.get(SETTING) else ""
-    return f"{told}; the vocabulary lacks {marks}: --known-marks writes them as it has them" if marks else told
+    lacking = _("{told}; the vocabulary lacks {marks}: --known-marks writes them as it has them")
+    return lacking.format(told=told, marks=marks) if marks else told

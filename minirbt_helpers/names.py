@@ -1,6 +1,7 @@
 """What models are called where a reader sees them; in code and in files the English name is the key."""
 
 import re
+from collections.abc import Mapping, Sequence
 
 from .language import N_, _
 
@@ -12,8 +13,8 @@ OTHERS = (
     N_("bigrams"),
     N_("most frequent token"),
     N_("every second layer, untrained"),
-    N_("assistant, untrained"),
 )
+WAYS = (N_("live"), N_("long run"), N_("start"), N_("untrained"))  # what the notebooks tell a role's models apart by
 TAUGHT_BY = ", taught by "
 
 
@@ -26,4 +27,17 @@ def shown_name(name: str) -> str:
     if name in OTHERS:
         return _(name)
     role = next((role for role in ROLES if re.match(rf"{role}\b", name)), "")
-    return _(role) + name.removeprefix(role)
+    rest = name.removeprefix(role)
+    if role and rest.startswith(", "):
+        return _("{role}, {way}").format(role=_(role), way=_(rest.removeprefix(", ")))
+    return _(role) + rest
+
+
+def shown_cell(value: object) -> str:
+    """A cell of a table as it is shown: a text of the package or a model's name is translated, all else stays."""
+    return shown_name(_(str(value)))
+
+
+def shown_rows(table: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
+    """A table, its head among it, as it is shown."""
+    return [{shown_cell(name): shown_cell(value) for name, value in row.items()} for row in table]

@@ -18,8 +18,10 @@ from typing import Literal
 from scipy.special import stdtrit
 
 from .errors import CourseError
+from .language import N_, _
 
 Ruling = Literal["higher", "lower", "not told apart"]
+RULINGS = (N_("higher"), N_("lower"), N_("not told apart"))  # the values themselves stay English
 CONFIDENCE = 0.95
 
 
@@ -47,7 +49,8 @@ class Verdict:
     def __str__(self) -> str:
         """The difference of two shares in points, with half its interval: ``+2.3 ± 1.1 points: higher``."""
         doubt = f" ± {100 * self.bound:.1f}" if math.isfinite(self.bound) else ""
-        return f"{100 * self.difference:+.1f}{doubt} points: {self.ruling}"
+        said = _("{points} points: {ruling}")
+        return said.format(points=f"{100 * self.difference:+.1f}{doubt}", ruling=_(self.ruling))
 
 
 def judge(difference: float, error: float, freedom: float = math.inf) -> Verdict:

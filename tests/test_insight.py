@@ -571,7 +571,7 @@ def test_the_controls_draw_what_they_say(explorer):
             == explorer.draw(sentence.value, view.value, model.value, layer.value, head.value, unit.value)._repr_html_()
         )
 
-    assert tuple(view.options) == VIEWS and tuple(model.options) == ("student", "teacher") and shown()
+    assert tuple(dict(view.options).values()) == VIEWS and [*dict(model.options)] == ["student", "teacher"] and shown()
     for widget, value in ((layer, 5), (head, 7), (unit, "words"), (view, "one head"), (sentence, "老师笑了。")):
         before = screen.value
         widget.value = value

@@ -5,20 +5,32 @@ import re
 import string
 from itertools import chain
 
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pytest
+import torch
 from babel.messages.pofile import read_po
 from conftest import ROOT
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from minirbt_helpers import insight
 from minirbt_helpers.course import notebooks, start
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.exercises.catalogue import SHELVES
+from minirbt_helpers.insight.drawn.theme import prepare_figures, role_of
+from minirbt_helpers.insight.measured.speed import PARTS, WHOLE
 from minirbt_helpers.language import CATALOGUES, LANGUAGES, _, chosen_language, set_language
+from minirbt_helpers.models import ARCHITECTURES, load_tokenizer
+from minirbt_helpers.names import shown_name
 from minirbt_helpers.recipe import Recipe
+from minirbt_helpers.verdict import judge
 
 HAN = re.compile("[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")  # characters, and Chinese marks
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.S)
 CODE = re.compile(r"`[^`]+`")
+COUNTED = re.compile(r"\d[\d,.]* ?(million|billion|[百十]?[万亿])")  # each language counts in its own units
 ONLY_ENGLISH = "docs/chinese_in_ten_minutes.md"
 LINK = re.compile(r"\]\((?:\.\./)*([^)]+)\)")
 
@@ -77,10 +89,9 @@ def marks(text: str) -> tuple[list[str], ...]:
     rest = FORMULA.sub(" ", text)
     links = [re.sub(r"\b(notebooks|docs)/zh/", r"\1/", link) for link in LINK.findall(rest)]
     links = [link for link in links if link != ONLY_ENGLISH]
-    words = LINK.sub(" ", CODE.sub(" ", rest))
-    return sorted(FORMULA.findall(text)), sorted(CODE.findall(rest)), sorted(links), sorted(
-        re.findall(r"\d[\d,.]*\d", words)
-    )  # fmt: skip
+    words = COUNTED.sub(" ", LINK.sub(" ", CODE.sub(" ", rest)))
+    numbers = sorted(set(re.findall(r"\d[\d,.]*\d", words)))
+    return sorted(FORMULA.findall(text)), sorted(CODE.findall(rest)), sorted(links), numbers
 
 
 # --- catalogues -----------------------------------------------------------------------------------------------------
@@ -124,6 +135,133 @@ def test_language_is_no_setting_of_a_run(capsys):
         assert lesson.recipe == start({"SCALE": "sample", "LANGUAGE": "en"}).recipe
     finally:
         set_language("en")
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+TWO_WORDS = re.compile(r"[A-Za-z]{2,}[ \n]+[A-Za-z]{2,}")
+TEXT = "今天天气好"
+
+
+def of_guesses():
+    answers = {"teacher": [[("好", 0.5), ("冷", 0.2)]], "student, live": [[("冷", 0.4), ("好", 0.1)]]}
+    question = {"text": "今天天气很[MASK]。", "answer": "好", "pinyin": "", "english": ""}
+    yield insight.draw_mask_guesses(question["text"], answers, "好")
+    yield insight.draw_cloze([question], {name: [places] for name, places in answers.items()})
+    yield insight.draw_layer_guesses({"assistant": [[("好", 0.5)], [("冷", 0.7)]]}, "好")
+
+
+def of_attention():
+    words = ((0,), (1, 2), (3, 4), (5,), (6,))
+    sentence = insight.Sentence(TEXT, tuple(range(7)), ("[CLS]", *TEXT, "[SEP]"), words)
+    shares, states = torch.full((2, 2, 7, 7), 1 / 7), torch.arange(84.0).view(3, 7, 4)
+    teacher, student = (insight.Reading(name, sentence, shares, states) for name in ("teacher", "student"))
+    yield insight.draw_head(teacher, 1, 2)
+    yield insight.draw_layer(teacher, 1)
+    yield insight.draw_all_heads(student, "words")
+    yield insight.draw_head_pair(teacher, student, 1, 1)
+    yield insight.draw_word_binding({"one-stage": insight.word_binding([teacher, student])})
+
+
+def of_hidden_states():
+    yield insight.draw_cka({"CKA": np.eye(3)}, [(0, 0), (2, 2)], "teacher", "student")
+    yield insight.draw_hidden_match(torch.ones(2, 3), torch.ones(2, 4), torch.full((2, 4), 2.0), ["好", "天"])
+
+
+def of_losses():
+    rows = [{"step": step, "loss": 9 / step, "kd": 8 / step, "hidden 2-1": 1 / step} for step in (1, 2)]
+    yield insight.draw_losses({"student, live": rows})
+    yield insight.draw_match_losses(rows)
+    yield insight.draw_temperatures(torch.arange(20.0), load_tokenizer("data_samples/models/teacher"), (1, 8))
+
+
+def of_scores():
+    scores = {"tnews": {"teacher": [0.5], "no pre-training": [0.4, 0.425]}}
+    colours, places = {"teacher": "teacher", "no pre-training": "other"}, {"teacher": 6.8, "no pre-training": 0.8}
+    yield insight.draw_accuracies({"LTP": {"teacher": {"top1": 0.3, "masked": 100}}})
+    yield insight.draw_accuracy_by_depth({"random": {6: {"top1": 0.3, "masked": 100}}}, 6)
+    yield insight.draw_task_scores(scores, {"tnews": 0.1}, colours)
+    yield insight.draw_learning_rates({"teacher": {1e-3: [0.4, 0.425]}}, {"teacher": 1e-3}, colours, 0.1)
+    yield insight.draw_epochs({"tnews": {2: [0.5]}}, {"tnews": 0.1})
+    yield insight.draw_quality(scores, places, "million parameters")
+    yield insight.draw_kept_shares({"teacher": 0.9}, {"million parameters": places})
+
+
+def of_speed():
+    seconds = {part: [0.1, 0.2] for part in PARTS} | {WHOLE: [0.5, 0.6]}
+    rates = {"128": {"256": {"FFN": 1e9}}}
+    case = insight.SpeedCase("fp32", 1, 128, 1, "CPU", dict.fromkeys(ARCHITECTURES, seconds))
+    yield insight.draw_speed_ups([case])
+    yield insight.draw_time_parts({"teacher": seconds})
+    yield insight.draw_speed_reasons({"published": {name: one.speed_up for name, one in ARCHITECTURES.items()}})
+    yield insight.draw_product_rates([{"precision": "fp32", "peak": 1e9, "rates": rates}])
+
+
+def of_words():
+    tokenizer = load_tokenizer("data_samples/models/teacher")
+    block = {"input_ids": tokenizer(TEXT)["input_ids"], "continues": [False, False, True, False, True, False, False]}
+    masked = [2, 4, 4, 9, *block["input_ids"][4:]]
+    panel = {"input_ids": masked, "labels": [-100, *block["input_ids"][1:5], -100, -100]}
+    yield insight.draw_words({"LTP": ["今天", "天气"]})
+    yield insight.draw_blocks([block, block], tokenizer)
+    yield insight.draw_masking(block, {"LTP": panel}, tokenizer)
+
+
+def of_family():
+    states = [insight.Tower("teacher", ("embeddings", "1"), 768), insight.Tower("student", ("embeddings", "1"), 256)]
+    yield insight.draw_family("sample", 6400)
+    yield insight.draw_two_stages("sample")
+    yield insight.draw_layer_pairs({"KD": (*states, [(0, 0)])})
+
+
+def of_sizes():
+    yield insight.draw_parameters(ARCHITECTURES.values(), "full", 21128)
+
+
+def of_tables():
+    yield insight.draw_table(insight.parameter_table())
+    yield insight.draw_table([{"model": "student", "taught by": "teacher", "gain": str(judge(0.1, 0.01))}])
+
+
+def said(picture) -> list[str]:
+    """All that a reader of a picture sees, hovers over or is read out."""
+    if isinstance(picture, Figure):
+        picture.draw_without_rendering()
+        return [picture.alt, *(text.get_text() for text in picture.findobj(Text))]
+    html = picture._repr_html_()
+    named = chain(*re.findall(r'aria-label="([^"]*)"|<title>(.*?)</title>', html, re.S))
+    shapes = [shape.text for shape in getattr(picture, "shapes", ()) if hasattr(shape, "text")]
+    beside = said(picture.drawing) if hasattr(picture, "drawing") else []
+    return [*named, *shapes, re.sub(r"<style>.*?</style>|<[^>]*>", " | ", html, flags=re.S), *beside]
+
+
+OF_A_FILE = (
+    of_attention, of_family, of_guesses, of_hidden_states, of_losses, of_scores, of_sizes, of_speed, of_tables,
+    of_words,
+)  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error:Glyph")  # the font has every character
+@pytest.mark.parametrize("pictures", OF_A_FILE)
+def test_a_picture_speaks_chinese(chinese, pictures):
+    """No two English words stand side by side: what is left are names of models, formats and units."""
+    with plt.rc_context():
+        prepare_figures()
+        for picture in pictures():
+            for text in said(picture):
+                assert not TWO_WORDS.search(text), (TWO_WORDS.search(text), text)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("role", ["teacher", "assistant", "student", "one-stage"])
+def test_a_model_has_its_colour_in_both_languages(chinese, role):
+    assert role_of(f"{_(role)}，在线") == role_of(f"{role}, live") == role
+    assert shown_name(f"{role}, live") == f"{_(role)}，{_('live')}" and HAN.search(_(role))
+
+
+def test_a_ruling_is_compared_in_english_and_shown_in_the_language(chinese):
+    found = judge(0.1, 0.01)
+    assert found.ruling == "higher" and not TWO_WORDS.search(str(found)) and str(found).endswith(_("higher"))
 
 
 # --- notebooks ------------------------------------------------------------------------------------------------------

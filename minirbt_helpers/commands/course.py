@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..language import _, padded
 from .options import app
 
 
@@ -17,7 +18,7 @@ def course(
     """Run the notebooks with papermill and leave them, executed, with a site of them."""
     from ..course import run_course
 
-    print(f"done: {run_course(scale, output, only)}")
+    print(_("done: {file}").format(file=run_course(scale, output, only)))
 
 
 @app.command()
@@ -28,7 +29,8 @@ def site(
     from ..site import build_site
     from ..workspace import default_runs, project_root
 
-    print(f"done: {build_site(project_root() / 'notebooks', output or default_runs() / 'site')}")
+    file = build_site(project_root() / "notebooks", output or default_runs() / "site")
+    print(_("done: {file}").format(file=file))
 
 
 @app.command(hidden=True)
@@ -45,4 +47,4 @@ def doctor() -> None:
     from ..doctor import examine
 
     for name, finding in examine().items():
-        print(f"{name:<14}{finding}")
+        print(f"{padded(_(name), 14)}{finding}")

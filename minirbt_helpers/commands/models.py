@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ..language import _
+from ..names import shown_rows
 from ..recipe import Recipe
 from .options import app, named, with_recipe
 
@@ -36,9 +38,11 @@ def compare(
     placed = {name: one.to(device, dtype) for name, one in chosen.items()}
     with threads(cpu_threads):
         table = comparison_table(placed, batch, recipe.length, rounds)
-    clock = f", threads: {cpu_threads}" if device.type == "cpu" else ""
-    print(f"{hardware(device)}{clock}; {recipe.precision}, {batch} × {recipe.length} tokens; median (quartiles)")
-    print(as_markdown(table))
+    clock = _(", threads: {count}").format(count=cpu_threads) if device.type == "cpu" else ""
+    said = _("{hardware}; {precision}, {batch} × {length} tokens; median (quartiles)")
+    machine = f"{hardware(device)}{clock}"
+    print(said.format(hardware=machine, precision=recipe.precision, batch=batch, length=recipe.length))
+    print(as_markdown(shown_rows(table)))
 
 
 @app.command()

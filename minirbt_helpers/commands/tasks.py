@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import CourseError
+from ..language import _
+from ..names import shown_name
 from ..recipe import Recipe
 from .options import KnownMarks, app, named, with_recipe
 
@@ -66,8 +68,8 @@ def _warn_of_overlap(recipe: Recipe, tuned: "Finetuned") -> None:
         return
     scores = tuned.by_row[tuned.task.metric]
     rest = mean_score(scores[row] for row in found.unseen)
-    without = "" if math.isnan(rest) else f"; {tuned.task.metric} without them: {rest:.1%}"
-    typer.echo(f"{found}{without}", err=True)
+    without = _("; {measure} without them: {score:.1%}").format(measure=_(tuned.task.metric), score=rest)
+    typer.echo(str(found) if math.isnan(rest) else f"{found}{without}", err=True)
 
 
 @app.command()
@@ -82,7 +84,7 @@ def predict(
     tuned = Finetuned.load(folder)
     table = tuned.task.read(rows, labelled=False)
     tuned.write_predictions(output, table)
-    print(f"{len(table):,} predictions: {output}")
+    print(_("{count:,} predictions: {file}").format(count=len(table), file=output))
     if tuned.can_measure(table):
         print(json.dumps(tuned.measure(table)))
 
@@ -111,7 +113,8 @@ def export(
         before = len(tuned.tokenizer)
         model, tokenizer = prune(tuned.model, tuned.tokenizer)
         tuned = replace(tuned, model=model, tokenizer=tokenizer)
-        print(f"{len(tokenizer):,} of {before:,} entries of the vocabulary are kept")
+        said = _("{kept:,} of {count:,} entries of the vocabulary are kept")
+        print(said.format(kept=len(tokenizer), count=before))
     if output.suffix != ".onnx":
         tuned.save(output)
         print(f"{(output / 'model.safetensors').stat().st_size / 1e6:.1f} MB: {output}")
@@ -122,7 +125,7 @@ def export(
     if prune_vocabulary:
         words = output.with_suffix(".tokenizer.json")
         tuned.tokenizer.backend_tokenizer.save(str(words))
-        print(f"its tokenizer: {words}")
+        print(_("its tokenizer: {file}").format(file=words))
     print(f"{file.stat().st_size / 1e6:.1f} MB: {file}")
 
 
@@ -178,7 +181,8 @@ def sweep(
         found = search_rates(recipe, models, output.with_suffix(".search.jsonl"), tasks=chosen["tasks"])
         for name, by_task in found.items():
             for where, one in by_task.items():
-                print(f"{name} on {where}: {one}")
+                place = _("{model} on {task}").format(model=shown_name(name), task=where)
+                print(f"{place}: {one}")
         rates = {name: {where: [one.rate] for where, one in by_task.items()} for name, by_task in found.items()}
     done = run(recipe, models, output, rates=rates, teacher=taught_by, temperatures=try_temperatures, **chosen)
     asked = {identity(row) for row in done}  # made now or long ago, they count as the latest

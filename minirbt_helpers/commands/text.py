@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import CourseError
+from ..language import _
 from .options import SAMPLE, TEXT, KnownMarks, Length, Match, Processes, SegmenterName, Teacher, app
 
 
@@ -35,7 +36,7 @@ def references(
     for file in text_files(text):
         target = output / f"{file.stem}.ref" if text.is_dir() else output
         write_references(file, target, cutter, tokenizer, match, processes=processes)
-        print(f"references of {file}: {target}")
+        print(_("references of {file}: {target}").format(file=file, target=target))
 
 
 @app.command()
@@ -68,7 +69,7 @@ def pack(
         references=references,
         processes=processes,
     )
-    print(f"{len(blocks):,} blocks of {length} tokens: {output}")
+    print(_("{count:,} blocks of {length} tokens: {folder}").format(count=len(blocks), length=length, folder=output))
     if told := tell_unknown(blocks, tokenizer):
         print(told)
 
@@ -108,8 +109,10 @@ def shard(
     share = {"workers": workers, "machine": machine, "machines": machines}
     blocks = corpus.run(step, executor=executor, **share)
     if blocks is None:
-        print(f"this share is done ({step}); other shards or steps of {output} are not, yet")
+        said = _("this share is done ({step}); other shards or steps of {folder} are not, yet")
+        print(said.format(step=step, folder=output))
     else:
-        print(f"{len(blocks):,} blocks of {length} tokens: {corpus.blocks}")
+        said = _("{count:,} blocks of {length} tokens: {folder}")
+        print(said.format(count=len(blocks), length=length, folder=corpus.blocks))
         if told := tell_unknown(blocks, tokenizer):
             print(told)

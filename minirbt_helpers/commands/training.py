@@ -8,6 +8,7 @@ import typer
 
 from ..course import Lesson
 from ..errors import CourseError
+from ..language import _
 from ..recipe import Recipe
 from .options import app, with_recipe
 
@@ -32,7 +33,8 @@ def init(
     with atomic_folder(output) as folder:
         model.save_pretrained(folder)
         save_tokenizer(load_tokenizer(recipe.teacher), folder)
-    print(f"layers {chosen} of {recipe.teacher}: {output}")
+    said = _("layers {layers} of {teacher}: {folder}")
+    print(said.format(layers=chosen, teacher=recipe.teacher, folder=output))
 
 
 @app.command()
@@ -111,7 +113,7 @@ def _report(result) -> None:
         name: value for name, value in result.metrics[-1].items() if name in ("step", "loss", "top1", "top5", "kd_loss")
     }
     print(json.dumps(figures))
-    print(f"model: {result.folder}")
+    print(_("model: {folder}").format(folder=result.folder))
 
 
 @app.command()

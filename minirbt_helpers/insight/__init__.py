@@ -30,8 +30,8 @@ from .drawn.theme import PALETTE
 from .drawn.words import draw_blocks, draw_masking, draw_words
 from .measured.attention import gaze, head_distances, head_matches, word_binding, word_shares
 from .measured.comparison import comparison_table, model_folders
-from .measured.glosses import Gloss, gloss_in_place, glosses
-from .measured.guesses import layer_guesses, mask_guesses
+from .measured.glosses import Gloss, gloss_in_place, glossed, glosses
+from .measured.guesses import layer_guesses, mask_guesses, question_kind
 from .measured.hidden_states import (
     best_projection,
     cka_matrix,
@@ -79,10 +79,10 @@ __all__ = [
     "draw_learning_rates", "draw_losses", "draw_mask_guesses", "draw_masking", "draw_match_losses", "draw_parameters",
     "draw_paths", "draw_product_rates", "draw_quality", "draw_speed_reasons", "draw_speed_ups", "draw_table",
     "draw_task_scores", "draw_temperatures", "draw_time_parts", "draw_two_stages", "draw_word_binding", "draw_words",
-    "encoder_operations", "explore", "family_member", "gaze", "gloss_in_place", "glosses", "hardware", "head_distances",
-    "head_matches", "hidden_mse", "hollow_model", "kept_shares", "kind_seconds", "layer_guesses", "linear_cka",
-    "mask_guesses", "masking_states", "matched_means", "median_milliseconds", "model_folders", "model_timings",
-    "parameter_counts", "parameter_table", "product_rate", "projected_cosine", "published_scores", "published_table",
-    "readings", "sentences", "speed_cases", "speed_table", "speed_ups", "standard_error", "threads", "token_paths",
-    "token_states", "token_words", "word_binding", "word_shares",
+    "encoder_operations", "explore", "family_member", "gaze", "gloss_in_place", "glossed", "glosses", "hardware",
+    "head_distances", "head_matches", "hidden_mse", "hollow_model", "kept_shares", "kind_seconds", "layer_guesses",
+    "linear_cka", "mask_guesses", "masking_states", "matched_means", "median_milliseconds", "model_folders",
+    "model_timings", "parameter_counts", "parameter_table", "product_rate", "projected_cosine", "published_scores",
+    "published_table", "question_kind", "readings", "sentences", "speed_cases", "speed_table", "speed_ups",
+    "standard_error", "threads", "token_paths", "token_states", "token_words", "word_binding", "word_shares",
 ]  # fmt: skip

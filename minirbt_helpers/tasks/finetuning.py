@@ -19,6 +19,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback, Tra
 
 from ..errors import CourseError
 from ..hub import vocabulary_size
+from ..language import _
 from ..marks import tell_unknown
 from ..models.attention import fast_on_cpu, first_token_alone
 from ..recipe import Recipe
@@ -86,7 +87,8 @@ def finetune(
         stack.enter_context(first_token_alone(*classifiers))
         trainer = _trainer(headed, lesson, arguments, tokenizer, recipe, teacher)
         if progress:
-            trainer.add_callback(_Bar(f"{task.name} {model.config.hidden_size}-wide", task.metric))
+            title = _("{task} {width}-wide").format(task=task.name, width=model.config.hidden_size)
+            trainer.add_callback(_Bar(title, task.metric))
         trainer.train()
         if not every_epoch:
             trainer.evaluate()
@@ -304,13 +306,14 @@ class _Bar(TrainerCallback):
         self.title, self.metric = title, metric
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
-        self.bar = progress_bar(total=state.max_steps, desc=self.title, unit="step")
+        self.bar = progress_bar(total=state.max_steps, desc=self.title, unit=_("step"))
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         self.bar.update()
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs) -> None:
-        self.bar.set_postfix({f"dev {self.metric}": f"{metrics[f'eval_{self.metric}']:.1%}"})
+        measure = _("dev {measure}").format(measure=_(self.metric))
+        self.bar.set_postfix({measure: f"{metrics[f'eval_{self.metric}']:.1%}"})
 
     def on_train_end(self, args, state, control, **kwargs) -> None:
         self.bar.close()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from datasets import Dataset
 
+from ..language import N_
 from .answering import span_rows
 from .metrics import mean_score
 from .registry import Task
@@ -39,14 +40,14 @@ def floors(task: Task, train: Dataset, dev: Dataset) -> Floors:
 def floor_rows(task: Task, train: Dataset, dev: Dataset) -> dict[str, RowScores]:
     """As :func:`floors`, with the score of every dev row."""
     if not task.layout:
-        return {"sentence with most shared characters": _sentences(dev)}
+        return {N_("sentence with most shared characters"): _sentences(dev)}
     labels, truth = np.array(train["label"]), np.array(dev["label"])
-    rules: dict[str, Callable[[], Iterable]] = {"majority": lambda: np.full(len(dev), _favourite(labels))}
+    rules: dict[str, Callable[[], Iterable]] = {N_("majority"): lambda: np.full(len(dev), _favourite(labels))}
     if task.layout.pair:
-        rules["second text alone"] = lambda: _letters(train["text_pair"], labels, dev["text_pair"])
-        rules["shared characters"] = lambda: _shared(train, labels, dev)
+        rules[N_("second text alone")] = lambda: _letters(train["text_pair"], labels, dev["text_pair"])
+        rules[N_("shared characters")] = lambda: _shared(train, labels, dev)
     else:
-        rules["letters"] = lambda: _letters(train["text"], labels, dev["text"])
+        rules[N_("letters")] = lambda: _letters(train["text"], labels, dev["text"])
     if len(set(train["label"])) < 2:  # nothing to tell apart
         rules = {"majority": rules["majority"]}
     return {name: {"accuracy": (rule() == truth).astype(float).tolist()} for name, rule in rules.items()}

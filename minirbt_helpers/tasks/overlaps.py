@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from datasets import Dataset
 
+from ..language import _
+
 RUN = 20  # characters: longer than what two people write alike by chance
 TEXTS = ("text", "text_pair", "context", "question")
 
@@ -31,10 +33,11 @@ class Overlap:
 
     def __str__(self) -> str:
         """The counts in a few words."""
-        return (
-            f"{len(self.exact):,} of {self.rows:,} dev rows stand in train ({len(self.exact) / self.rows:.1%}), "
-            f"{len(self.runs):,} more share a run of {RUN} characters with it ({len(self.runs) / self.rows:.1%})"
-        )
+        exact, runs = len(self.exact), len(self.runs)
+        return _(
+            "{exact:,} of {rows:,} dev rows stand in train ({share:.1%}), "
+            "{runs:,} more share a run of {length} characters with it ({more:.1%})"
+        ).format(exact=exact, rows=self.rows, share=exact / self.rows, runs=runs, length=RUN, more=runs / self.rows)
 
 
 def overlap(train: Dataset, dev: Dataset) -> Overlap:

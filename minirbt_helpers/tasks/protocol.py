@@ -17,7 +17,9 @@ from typing import NamedTuple
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..language import _
 from ..lines import read_lines
+from ..names import shown_name
 from ..recipe import Recipe
 from ..workspace import clear_disk_errors, progress_bar
 from .finetuned import Finetuned
@@ -100,8 +102,9 @@ def sweep(
         for seed in seeds
     ]
     found = []
-    for trial in (bar := progress_bar(trials, show=progress, unit="run")):
-        bar.set_description(f"{trial.model} on {trial.task.name}")
+    for trial in (bar := progress_bar(trials, show=progress, unit=_("run"))):
+        place = _("{model} on {task}").format(model=shown_name(trial.model), task=trial.task.name)
+        bar.set_description(place)
         row = bench.settings(trial)
         if identity(row) not in done:
             done[identity(row)] = row | bench.run(trial)

@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from ..errors import CourseError
 from ..hub import is_hub_id
+from ..language import N_
 from ..workspace import resolve
 from .formats import Labels, Layout, Row, read_questions
 from .hub import Hub, read_hub
@@ -58,7 +59,7 @@ class Task:
     @property
     def metrics(self) -> tuple[str, ...]:
         """What is measured, the figure that counts first."""
-        return ("accuracy",) if self.layout else ("f1", "em")
+        return (N_("accuracy"),) if self.layout else (N_("f1"), N_("em"))
 
     @property
     def metric(self) -> str:
@@ -170,7 +171,7 @@ def own_task(
             raise CourseError(found, where=train, fix="a task needs at least two labels")
     if answers and len(set(answers.values())) < len(answers):
         raise CourseError(f"two labels mean the same: {dict(answers)}", fix="give every label a meaning of its own")
-    return Task(name, "your own task", files, layout, answers=answers or {})
+    return Task(name, N_("your own task"), files, layout, answers=answers or {})
 
 
 def task_from_json(content: dict) -> Task:
@@ -207,7 +208,7 @@ TASKS: dict[str, Task] = {
     for task in (
         Task(
             "cmrc2018",
-            "which words of the passage answer the question?",
+            N_("which words of the passage answer the question?"),
             {split: (f"cmrc2018_{split}.json",) for split in ("train", "dev", "test")},
             None,
             (3e-5, 1e-4),
@@ -217,7 +218,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "drcd",
-            "the same in traditional characters, from Taiwan",
+            N_("the same in traditional characters, from Taiwan"),
             {"train": ("DRCD_training.json",), "dev": ("DRCD_dev.json",), "test": ("DRCD_test.json",)},
             None,
             (3e-5, 1e-4),
@@ -227,7 +228,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "ocnli",
-            "does the second sentence follow from the first?",
+            N_("does the second sentence follow from the first?"),
             {**JSON_LINES, "train": ("train.50k.json", "train.json", "train.10k.json")},
             Layout("sentence1", "sentence2", skipped="-"),
             (2e-5, 5e-5),
@@ -238,7 +239,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "lcqmc",
-            "do two questions ask the same?",
+            N_("do two questions ask the same?"),
             TSV,
             MATCHING,
             (2e-5, 1e-4),
@@ -249,7 +250,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "bq",
-            "do two questions to a bank ask the same?",
+            N_("do two questions to a bank ask the same?"),
             TSV,
             MATCHING,
             (3e-5, 1e-4),
@@ -260,7 +261,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "tnews",
-            "what is a headline about?",
+            N_("what is a headline about?"),
             JSON_LINES,
             Layout("sentence"),  # the keywords are not used, as in the published results
             (2e-5, 1e-4),
@@ -271,7 +272,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "chnsenticorp",
-            "is a customer's review favourable?",
+            N_("is a customer's review favourable?"),
             TSV,
             Layout("text_a"),
             (2e-5, 1e-4),

@@ -13,6 +13,8 @@ from pathlib import Path
 from datasets import Dataset
 
 from ..errors import CourseError
+from ..language import N_, _
+from ..names import TAUGHT_BY, shown_name, shown_rows
 from ..verdict import Verdict, compare, fair_choices, fair_scores, share_kept
 from ..workspace import atomic_file, versions
 from .floors import Floors, highest
@@ -22,9 +24,10 @@ Place = tuple[str, str]  # model, task
 SETTING = ("learning_rate", "epochs", "batch", "length", "attention_dropout", "temperature")
 ORDERED_BY = ("batch", "length", "data")  # with the seed, all that the order of the rows depends on
 NOTHING = "–"
-AT_THE_FLOOR = "reference at the floor"
-SMALL = "The models are a quarter as wide as the published ones: these are not the published table's numbers."
-VERDICTS = (
+AT_THE_FLOOR = N_("reference at the floor")
+HELD_BACK = (N_("other seeds and rows"), N_("other seeds"), N_("other rows"), N_("the same rows"))
+SMALL = N_("The models are a quarter as wide as the published ones: these are not the published table's numbers.")
+VERDICTS = N_(
     "Differences in points, ± half the interval that covers the true one in 95 of 100 cases (Student's t over seeds, "
     "in pairs where the seeds share the order of the rows)"
 )
@@ -123,7 +126,7 @@ def on_unseen(rows: Iterable[dict]) -> list[dict]:
 
 
 def _name(row: Mapping[str, str]) -> str:
-    return row["model"] + (f", taught by {row['teacher']}" if row["teacher"] else "")
+    return row["model"] + (f"{TAUGHT_BY}{row['teacher']}" if row["teacher"] else "")
 
 
 def _setting(row: Mapping) -> tuple:
@@ -156,13 +159,13 @@ def _fair(rivals: Sequence[list[dict]], measures: Sequence[str]) -> tuple[dict[s
     if len(rivals) == 1:
         return {}, ""
     if not halved and not seeds:
-        return {}, "the same rows"
+        return {}, HELD_BACK[-1]
     parts = {
         name: [[run["halves"][name] if halved else [run[name]] for run in runs] for runs in rivals] for name in measures
     }
     choices = fair_choices(parts[measures[0]])
     fair = {name: tuple(fair_scores(parts[name], choices)) for name in measures}
-    return fair, "other " + " and ".join(["seeds"] * seeds + ["rows"] * halved)
+    return fair, HELD_BACK[0 if seeds and halved else 1 if seeds else 2]
 
 
 def score_table(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
@@ -188,7 +191,7 @@ def floor_table(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
         found = mean.floors.get(rule, {})
         return " / ".join(f"{100 * found[name]:.1f}" for name in mean.scores if name in found) or NOTHING
 
-    return [{"model": rule} | {task: cell(rule, task) for task in _tasks(means)} for rule in rules]
+    return [{N_("model"): rule} | {task: cell(rule, task) for task in _tasks(means)} for rule in rules]
 
 
 def relative_table(means: Mapping[Place, Mean], reference: str) -> list[dict[str, str]]:
@@ -207,7 +210,7 @@ def relative_table(means: Mapping[Place, Mean], reference: str) -> list[dict[str
             return NOTHING
         known = (mean.mean(measure), theirs.fair[measure], theirs.floor(measure))
         plain, above = (share_kept(*known, above=above) for above in (False, True))
-        return AT_THE_FLOOR if plain is None else f"{plain:.1%} ({above:.1%})"
+        return _(AT_THE_FLOOR) if plain is None else f"{plain:.1%} ({above:.1%})"
 
     return _table(means, share)
 
@@ -257,17 +260,17 @@ def _gain(plain: Sequence[dict], taught: Sequence[dict]) -> dict[str, str]:
     first, gaps = taught[0], [run["kd"] for run in taught if run.get("kd")]
     ends = [f"{statistics.fmean(kd[place]['gap'] for kd in gaps):.3f}" for place in (0, -1)] if gaps else []
     return {
-        "task": first["task"],
-        "student": first["model"],
-        "taught by": first["teacher"],
-        "temperature": f"{first['temperature']:g}" if first.get("temperature") else NOTHING,
-        "learning rate": f"{first['learning_rate']:g}",
-        "epochs": str(first["epochs"]),
-        "plain": f"{statistics.fmean(two):.1%}",
-        "taught": f"{statistics.fmean(one):.1%}",
-        "gain": str(compare(one, two, paired=True)),
-        "KL from the teacher": " → ".join(ends) or NOTHING,
-        "seeds": str(len(taught)),
+        N_("task"): first["task"],
+        N_("student"): first["model"],
+        N_("taught by"): first["teacher"],
+        N_("temperature"): f"{first['temperature']:g}" if first.get("temperature") else NOTHING,
+        N_("learning rate"): f"{first['learning_rate']:g}",
+        N_("epochs"): str(first["epochs"]),
+        N_("plain"): f"{statistics.fmean(two):.1%}",
+        N_("taught"): f"{statistics.fmean(one):.1%}",
+        N_("gain"): str(compare(one, two, paired=True)),
+        N_("KL from the teacher"): " → ".join(ends) or NOTHING,
+        N_("seeds"): str(len(taught)),
     }
 
 
@@ -334,25 +337,34 @@ def write_report(
     """
     unseen, everything = best_means(on_unseen(rows)), best_means(rows)
     parts = [
-        f"# Results of a sweep at {scale} scale",
-        *([SMALL] if scale == "sample" else []),
+        "# " + _("Results of a sweep at {scale} scale").format(scale=scale),
+        *([_(SMALL)] if scale == "sample" else []),
         *_circumstances(rows),
         *_missing(everything, planned),
-        "Per cent, mean ± standard deviation over seeds; F1 / EM for questions; dev rows that stand in train left out",
-        as_markdown(score_table(unseen)),
+        _(
+            "Per cent, mean ± standard deviation over seeds; F1 / EM for questions; "
+            "dev rows that stand in train left out"
+        ),
+        _shown(score_table(unseen)),
     ]
     if any("unseen" in row for row in rows):
-        parts += ["The same with all dev rows", as_markdown(score_table(everything))]
-    parts += [f"Against the best rule without a network. {VERDICTS}", as_markdown(verdict_table(unseen))]
+        parts += [_("The same with all dev rows"), _shown(score_table(everything))]
+    against_rules = _("Against the best rule without a network. {verdicts}").format(verdicts=_(VERDICTS))
+    parts += [against_rules, _shown(verdict_table(unseen))]
     if reference:
-        parts += [f"Against {reference}", as_markdown(verdict_table(unseen, reference))]
-        parts += [f"Relative to {reference}: the share kept, and in brackets the share kept above the floor"]
-        parts += [as_markdown(relative_table(unseen, reference))]
+        name = shown_name(reference)
+        parts += [_("Against {model}").format(model=name), _shown(verdict_table(unseen, reference))]
+        kept = _("Relative to {model}: the share kept, and in brackets the share kept above the floor")
+        parts += [kept.format(model=name), _shown(relative_table(unseen, reference))]
     if gains := taught_table(on_unseen(rows)):
-        parts += ["What teaching on the task adds", as_markdown(gains)]
-    parts += ["The settings", as_markdown(_settings(unseen))]
+        parts += [_("What teaching on the task adds"), _shown(gains)]
+    parts += [_("The settings"), _shown(_settings(unseen))]
     with atomic_file(file) as stream:
         stream.write("\n\n".join(parts) + "\n")
+
+
+def _shown(table: Sequence[Mapping[str, str]]) -> str:
+    return as_markdown(shown_rows(table))
 
 
 def _circumstances(rows: Sequence[dict]) -> list[str]:
@@ -365,26 +377,38 @@ def _circumstances(rows: Sequence[dict]) -> list[str]:
         for name, row in latest.items()
         if any(row.get("overlap", {}).values())
     ]
+    runs = _(
+        "Runs finished {first} to {last}, {minutes:.0f} minutes in all, on {count} processors ({machine}); {versions}"
+    ).format(
+        first=dates[0],
+        last=dates[-1],
+        minutes=sum(row["seconds"] for row in rows) / 60,
+        count=os.cpu_count(),
+        machine=platform.machine(),
+        versions=", ".join(f"{name} {number}" for name, number in versions().items()),
+    )
+    overlaps = _("Dev rows that stand in train, whole + with a run of 20 characters: {counts}")
     return [
         f"`{shlex.join(['minirbt', *sys.argv[1:]])}`",
-        f"Runs finished {dates[0]} to {dates[-1]}, {sum(row['seconds'] for row in rows) / 60:.0f} minutes in all, on "
-        f"{os.cpu_count()} processors ({platform.machine()}); "
-        + ", ".join(f"{name} {number}" for name, number in versions().items()),
-        "Rows trained on → rows scored: " + ", ".join(sizes),
-        "Dev rows that stand in train, whole + with a run of 20 characters: " + (", ".join(shared) or "none"),
+        runs,
+        _("Rows trained on → rows scored: {counts}").format(counts=", ".join(sizes)),
+        overlaps.format(counts=", ".join(shared) or _("none")),
     ]
 
 
 def _missing(means: Mapping[Place, Mean], planned: Iterable[Place]) -> list[str]:
-    absent = [f"{name} on {task}" for name, task in planned if (name, task) not in means]
-    return ["Not made yet: " + ", ".join(absent)] if absent else []
+    place = _("{model} on {task}")
+    absent = [place.format(model=shown_name(name), task=task) for name, task in planned if (name, task) not in means]
+    return [_("Not made yet: {runs}").format(runs=", ".join(absent))] if absent else []
 
 
 def _settings(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
     return [
         {"model": name, "task": task, "learning rate": f"{mean.learning_rate:g}", "epochs": str(mean.epochs)}
-        | {"batch": str(mean.batch), "length": str(mean.length), "attention dropout": f"{mean.attention_dropout:g}"}
-        | {"temperature": f"{mean.temperature:g}" if mean.temperature else NOTHING, "settings tried": str(mean.tried)}
-        | {"scored on": mean.chosen_on or "all rows", "seeds": str(len(mean.seeds))}
+        | {N_("batch"): str(mean.batch), "length": str(mean.length)}
+        | {N_("attention dropout"): f"{mean.attention_dropout:g}"}
+        | {"temperature": f"{mean.temperature:g}" if mean.temperature else NOTHING}
+        | {N_("settings tried"): str(mean.tried), N_("scored on"): mean.chosen_on or N_("all rows")}
+        | {"seeds": str(len(mean.seeds))}
         for (name, task), mean in means.items()
     ]

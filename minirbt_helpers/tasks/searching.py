@@ -8,6 +8,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from ..errors import CourseError
+from ..language import _
 from ..recipe import Recipe
 from .protocol import Models, sweep
 from .registry import TASKS, Split, Task, find_task
@@ -37,7 +38,12 @@ class Found:
     def __str__(self) -> str:
         """The rates tried, and the choice."""
         tried = ", ".join(f"{rate:g}: {score:.1%}" for rate, score in sorted(self.scores.items()))
-        return f"{self.rate:g} of {tried}" + (" (at the edge: the best may lie beyond)" if self.at_edge else "")
+        said = (
+            _("{rate:g} of {tried} (at the edge: the best may lie beyond)")
+            if self.at_edge
+            else _("{rate:g} of {tried}")
+        )
+        return said.format(rate=self.rate, tried=tried)
 
 
 class SearchTask(Task):
@@ -91,7 +97,7 @@ def search_rates(
         for name, model in models.items():
             scores: dict[float, float] = {}
             wanted = list(rates)
-            for _ in range(WIDENED + 1):
+            for _turn in range(WIDENED + 1):
                 settings = {"rates": wanted, "epochs": (recipe.epochs,), "seeds": (recipe.seed,)}
                 rows = sweep(recipe, {name: model}, file, tasks=[part], **settings, progress=progress)
                 scores |= {row["learning_rate"]: row[task.metric] for row in rows}

@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
 from ..hub import vocabulary_size
+from ..language import _
 from ..lines import byte_size, read_batches
 from ..workspace import atomic_folder, clear_disk_errors, progress_bar, resolve, write_json
 from .processes import in_step, useful_processes
@@ -212,7 +213,7 @@ def build_blocks(
     work, packer = BlockText(tokenizer, None if made else segmenter, match), Packer(tokenizer, length)
     with (
         atomic_folder(output) as folder,
-        progress_bar(show=progress, total=size, desc="blocks", unit="B", unit_scale=True) as bar,
+        progress_bar(show=progress, total=size, desc=_("blocks"), unit="B", unit_scale=True) as bar,
     ):
         with open(folder / DATA, "wb") as file, BlockWriter(file) as writer:
             for batch, stream in in_step(work, batches, processes):
@@ -362,7 +363,7 @@ def cached_blocks(
     try:
         return load_blocks(folder)
     except CourseError as problem:
-        print(f"{problem.where}: {problem.what}, made again")
+        print(_("{place}: {what}, made again").format(place=problem.where, what=problem.what))
         return make()
 
 

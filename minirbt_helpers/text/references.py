@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..language import _
 from ..lines import byte_size, read_batches, read_lines, require_text
 from ..workspace import atomic_file, progress_bar
 from .processes import in_step, useful_processes
@@ -241,7 +242,7 @@ def write_references(
     processes = processes or (useful_processes(size) if segmenter.several_processes else 1)
     with (
         atomic_file(output) as file,
-        progress_bar(show=progress, total=size, desc="references", unit="B", unit_scale=True) as bar,
+        progress_bar(show=progress, total=size, desc=_("references"), unit="B", unit_scale=True) as bar,
     ):
         for lines, rows in in_step(work, read_batches(text_file), processes):
             file.write(rows)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import CourseError
+from ..language import _
 from ..workspace import atomic_folder, write_json
 
 Modules = dict[str, nn.Module]  # what is trained, by name: the model, the projections
@@ -95,7 +96,8 @@ def load_checkpoint(
             tensors = load_file(place / "state.safetensors")
             saved = json.loads((place / "state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, SafetensorError) as problem:
-            print(f"{place}: cannot be read ({problem}); going back to the one before")
+            said = _("{place}: cannot be read ({problem}); going back to the one before")
+            print(said.format(place=place, problem=problem))
             continue
         _restore(place, tensors, saved, modules, optimizers, scaler)
         return saved["step"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transformers import BertConfig
 
+from ..language import N_, _
 from ..models import ARCHITECTURES
 from ..recipe import load_recipe
 from ..workspace import resolve
@@ -90,8 +91,8 @@ class Machine:
 
 # The vendors' dense bfloat16 peaks. Nothing was measured: the shares are guesses with a name.
 ASSUMED = (
-    Machine("one RTX 4090", "NVIDIA GeForce RTX 4090", 165e12, dict.fromkeys(TAUGHT, 0.30), "assumed"),
-    Machine("one H200", "NVIDIA H200", 989e12, dict.fromkeys(TAUGHT, 0.40), "assumed"),
+    Machine(N_("one RTX 4090"), "NVIDIA GeForce RTX 4090", 165e12, dict.fromkeys(TAUGHT, 0.30), N_("assumed")),
+    Machine(N_("one H200"), "NVIDIA H200", 989e12, dict.fromkeys(TAUGHT, 0.40), "assumed"),
     Machine("8 x H200", "NVIDIA H200", 989e12, dict.fromkeys(TAUGHT, 0.40), "assumed", devices=8),
 )
 
@@ -110,7 +111,7 @@ def machines(results: str | Path = RESULTS) -> list[Machine]:
 def _as_measured(assumed: Machine, measured: Machine | None) -> Machine:
     if measured is None:
         return assumed
-    source = "measured" if assumed.devices == 1 else "measured on one"
+    source = N_("measured") if assumed.devices == 1 else N_("measured on one")
     return replace(assumed, peak=measured.peak, shares=measured.shares, source=source)
 
 
@@ -123,7 +124,7 @@ def measured_machines(results: str | Path = RESULTS) -> Iterator[Machine]:
         if all(best.values()) and file.name != "gpu-tiny.json":
             peak = max(training["peak_operations_per_second"].values())
             shares = {stage: rate / peak for stage, rate in best.items()}
-            yield Machine(f"one {found['hardware']}", found["hardware"], peak, shares, "measured")
+            yield Machine(_("one {gpu}").format(gpu=found["hardware"]), found["hardware"], peak, shares, "measured")
 
 
 def _fastest(variants: dict) -> float:
@@ -134,14 +135,12 @@ def _fastest(variants: dict) -> float:
 
 def hours_table(machines: Sequence[Machine]) -> str:
     """Hours of both published stages on each machine, as a table in Markdown."""
-    lines = [
-        "| | share of the peak | assistant, hours | student, hours | both, GPU-hours |",
-        "|---|---|--:|--:|--:|",
-    ]
+    head = (_("share of the peak"), _("assistant, hours"), _("student, hours"), _("both, GPU-hours"))
+    lines = [f"| | {' | '.join(head)} |", "|---|---|--:|--:|--:|"]
     for machine in machines:
         hours = [machine.hours(stage) for stage in TAUGHT]
-        shares = " and ".join(dict.fromkeys(f"{share:.0%}" for share in machine.shares.values()))
-        row = (machine.name, f"{shares}, {machine.source}", *map(_three_digits, hours))
+        shares = _(" and ").join(dict.fromkeys(f"{share:.0%}" for share in machine.shares.values()))
+        row = (_(machine.name), f"{shares}, {_(machine.source)}", *map(_three_digits, hours))
         lines.append(f"| {' | '.join(row)} | {_three_digits(sum(hours) * machine.devices)} |")
     return "\n".join(lines)
 

@@ -29,6 +29,7 @@ from ..models import (
     take_layers,
 )
 from ..models.attention import fast_on_cpu
+from ..names import shown_name
 from ..recipe import Recipe
 from .batches import Batches
 from .evaluation import MaskedPositions, held_out
@@ -297,7 +298,7 @@ def distill(
                 run.working,
                 lambda: ready.held_out(recipe, heldout),
                 ready.world,
-                title=stage,
+                title=shown_name(stage),
                 progress=progress,
                 watch=watch,
             )

@@ -12,7 +12,9 @@ from torch import Tensor
 from transformers import BertForMaskedLM
 
 from ..errors import CourseError
+from ..language import N_, _, padded
 from ..models.attention import fast_on_cpu
+from ..names import shown_name
 from ..recipe import Recipe
 from ..workspace import clear_disk_errors, existing_parent
 from .checkpoints import KEPT, load_checkpoint, save_checkpoint
@@ -29,6 +31,7 @@ GIB = 2**30
 MOST_STEPS = 20  # timed at a time
 LOGITS = 4  # arrays of a batch's logits that live at once while the KD loss is computed, in float32
 ROW_BYTES = 28  # of one figure in metrics.jsonl, its name included
+COUNTED = {"blocks": N_("{count} blocks"), "checkpoints": N_("{count} checkpoints")}  # what takes room by its number
 
 Sizes = dict[str, float]  # what takes room, by name, in bytes
 
@@ -78,26 +81,52 @@ class DryRun:
         return (steps * self.step + looks * self.evaluation + saves * self.checkpoint) / 3600
 
     def __str__(self) -> str:
+        return "\n".join(f"{padded(name, 11)}{finding}" for name, finding in self._findings().items())
+
+    def _findings(self) -> dict[str, str]:
+        """What a reader is told, line by line."""
         recipe = self.recipe
-        parts = recipe.batch_size // (recipe.micro_batch * self.processes)
-        many = "processes" if self.processes > 1 else "process"
         epochs = recipe.steps * recipe.batch_size / self.blocks
-        return "\n".join(
-            f"{name:<11}{finding}"
-            for name, finding in {
-                "stage": f"{self.stage}, {self.processes} {many} on {self.device}, {recipe.precision}",
-                "batch": f"{recipe.batch_size:,} blocks = {self.processes} {many} x {parts} micro-batches"
-                f" x {recipe.micro_batch} blocks",
-                "tokens": f"{recipe.steps:,} steps x {recipe.batch_size:,} blocks x {self.length} = {self.tokens:,}"
-                f" ({epochs:,.1f} times the text's {self.blocks:,} blocks)",
-                "memory": f"{added_up(self.memory)} of {self.free_memory / GIB:,.1f} GiB free",
-                "disk": f"{added_up(self.disk)} of {self.free_disk / GIB:,.1f} GiB free",
-                "trial": f"loss {self.loss:.3f}; a checkpoint was written, and read back to the same weights",
-                "speed": f"{self.step:.3f} s a step, {recipe.batch_size * self.length / self.step:,.0f} tokens/s",
-                "estimate": f"{lasts(self.hours)}, {lasts(self.hours * self.processes)} of all devices together"
-                f" (with evaluations of {self.evaluation:.2f} s and checkpoints of {self.checkpoint:.2f} s)",
-            }.items()
-        )
+        many = _("{count} processes") if self.processes > 1 else _("{count} process")
+        known = {
+            "stage": shown_name(self.stage),
+            "processes": many.format(count=self.processes),
+            "device": _(self.device),
+            "precision": recipe.precision,
+            "batch": recipe.batch_size,
+            "parts": recipe.batch_size // (recipe.micro_batch * self.processes),
+            "micro": recipe.micro_batch,
+            "steps": recipe.steps,
+            "length": self.length,
+            "tokens": self.tokens,
+            "epochs": epochs,
+            "blocks": self.blocks,
+            "loss": self.loss,
+            "step": self.step,
+            "rate": recipe.batch_size * self.length / self.step,
+            "time": lasts(self.hours),
+            "whole": lasts(self.hours * self.processes),
+            "evaluation": self.evaluation,
+            "checkpoint": self.checkpoint,
+        }
+        room = _("{sizes} of {free:,.1f} GiB free")
+        findings = {
+            _("stage"): _("{stage}, {processes} on {device}, {precision}"),
+            _("batch"): _("{batch:,} blocks = {processes} x {parts} micro-batches x {micro} blocks"),
+            _("tokens"): _(
+                "{steps:,} steps x {batch:,} blocks x {length} = {tokens:,}"
+                " ({epochs:,.1f} times the text's {blocks:,} blocks)"
+            ),
+            _("memory"): room.format(sizes=added_up(self.memory), free=self.free_memory / GIB),
+            _("disk"): room.format(sizes=added_up(self.disk), free=self.free_disk / GIB),
+            _("trial"): _("loss {loss:.3f}; a checkpoint was written, and read back to the same weights"),
+            _("speed"): _("{step:.3f} s a step, {rate:,.0f} tokens/s"),
+            _("estimate"): _(
+                "{time}, {whole} of all devices together"
+                " (with evaluations of {evaluation:.2f} s and checkpoints of {checkpoint:.2f} s)"
+            ),
+        }
+        return {name: finding.format(**known) for name, finding in findings.items()}
 
 
 def dry_run(
@@ -140,7 +169,7 @@ def dry_run(
         step, loss = seconds_per_step(recipe, ready, steps, blocks, seconds)
         evaluation = timed(ready.world, lambda: ready.world.first and ready.held_out(recipe, heldout))
         checkpoint = try_checkpoint(folder, ready, steps)
-    place = torch.cuda.get_device_name() if ready.world.device.type == "cuda" else "a CPU"
+    place = torch.cuda.get_device_name() if ready.world.device.type == "cuda" else N_("a CPU")
     length = len(blocks[0]["input_ids"])
     return DryRun(recipe, stage, ready.world.size, place, len(blocks), length, memory, free, disk, free_disk,
                   step, evaluation, checkpoint, loss)  # fmt: skip
@@ -149,15 +178,23 @@ def dry_run(
 def lasts(hours: float) -> str:
     """A duration in the unit that suits it."""
     if hours >= 1:
-        return f"{hours:,.1f} hours"
-    return f"{hours * 60:.1f} minutes" if hours * 60 >= 1 else f"{hours * 3600:.1f} seconds"
+        return _("{number:,.1f} hours").format(number=hours)
+    if hours * 60 >= 1:
+        return _("{number:.1f} minutes").format(number=hours * 60)
+    return _("{number:.1f} seconds").format(number=hours * 3600)
 
 
 def added_up(sizes: Sizes) -> str:
     """Sizes and their sum, in MiB or GiB; a part of another unit than the sum's names its own."""
     total = sum(sizes.values())
-    parts = [f"{name} {_in_unit(size, of=total)}" for name, size in sizes.items()]
+    parts = [f"{_purpose(name)} {_in_unit(size, of=total)}" for name, size in sizes.items()]
     return f"{' + '.join(parts)} = {_in_unit(total)}"
+
+
+def _purpose(name: str) -> str:
+    """What takes room, as it is shown; a number of things begins with the number."""
+    count, blank, things = name.partition(" ")
+    return _(COUNTED[things]).format(count=count) if blank else _(name)
 
 
 def _in_unit(size: float, of: float | None = None) -> str:
@@ -188,8 +225,8 @@ def disk_needed(recipe: Recipe, ready: Ready) -> Sizes:
     figures = 12 + len(ready.student.bert.encoder.layer)
     return {
         f"{KEPT + 1} checkpoints": (KEPT + 1) * (saved + moments(recipe, ready)),
-        "model": saved,
-        "metrics": recipe.steps * figures * ROW_BYTES * 2.0,  # twice: copied to the result before they go
+        N_("model"): saved,
+        N_("metrics"): recipe.steps * figures * ROW_BYTES * 2.0,  # twice: copied to the result before they go
     }
 
 
@@ -210,10 +247,10 @@ def memory_needed(recipe: Recipe, ready: Ready, blocks: Dataset) -> Sizes:
     masked = recipe.mask_probability * len(blocks[0]["input_ids"])
     logits = LOGITS * 4 * masked * ready.student.config.vocab_size * ready.pupil.predicts
     return {
-        "teacher": float(_bytes(ready.teacher.parameters())),
-        "student": float(_bytes(ready.pupil.parameters())),
-        "gradients": trained * (2.0 if ready.world.size > 1 else 1.0),  # DDP exchanges them in buffers of its own
-        "optimizer": moments(recipe, ready),
+        N_("teacher"): float(_bytes(ready.teacher.parameters())),
+        N_("student"): float(_bytes(ready.pupil.parameters())),
+        N_("gradients"): trained * (2.0 if ready.world.size > 1 else 1.0),  # DDP exchanges them in buffers of its own
+        N_("optimizer"): moments(recipe, ready),
         f"{recipe.micro_batch} blocks": max(0.0, 2 * one - two) + recipe.micro_batch * (two - one + logits),
     }
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..language import N_
 from ..text import WholeWordCollator
 from ..text.masking import IGNORED
 from ..text.tokens import encoder
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 # What a masked token belongs to. A guesser that always says a comma or 的 is right in the first two alone.
-CLASSES = ("punctuation", "common", "single", "words")
+CLASSES = (N_("punctuation"), N_("common"), N_("single"), N_("words"))
 COMMONEST = 20  # ideographs that count as common
 HELD_OUT_BLOCKS = 128  # blocks looked at while training; all of them with `minirbt evaluate`
 

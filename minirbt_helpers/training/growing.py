@@ -24,6 +24,7 @@ from torch import nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..hub import vocabulary_size
+from ..language import _
 from ..models import Architecture, start_from_counts, take_layers
 from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
@@ -127,7 +128,7 @@ def grow(
             heldout=heldout,
             tokenizer=tokenizer,
             output=folder if last else grown / f"phase-{number}",
-            title=f"{depth_of(phase, architecture)} layers",
+            title=_("{count} layers").format(count=depth_of(phase, architecture)),
             progress=progress,
             watch=watch,
         )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from ..errors import CourseError, Interrupted
+from ..language import _
 from ..recipe import Recipe
 from ..workspace import atomic_file, progress_bar
 from .batches import Batches, derive_seed
@@ -90,7 +91,7 @@ def train(
         torch.random.fork_rng(devices=[]),
         interruption_between_steps() as interrupted,
         progress_bar(
-            show=progress and world.first, total=recipe.steps, initial=done, desc=title, unit="step", smoothing=0.1
+            show=progress and world.first, total=recipe.steps, initial=done, desc=title, unit=_("step"), smoothing=0.1
         ) as bar,
     ):
         pending = Pending(recipe, batches, world, folder)
@@ -151,8 +152,8 @@ def shared_batches(recipe: Recipe, batches: Batches, world: World, done: int) ->
         generator=torch.Generator(),  # its own, so that it takes nothing from torch's random state
     )
     stream = iter(loader)
-    for _ in range(done, recipe.steps):
-        yield [next(stream) for _ in range(share)]
+    for _step in range(done, recipe.steps):
+        yield [next(stream) for _part in range(share)]
 
 
 class Steps:
@@ -337,7 +338,7 @@ class Looks:
 def _show(bar, rows: list[dict]) -> None:
     last = rows[-1]
     losses = {name: f"{last[name]:.3f}" for name in SHOWN if name in last}
-    bar.set_postfix(losses | {"tokens/s": f"{last['tokens_per_second']:,.0f}"}, refresh=False)
+    bar.set_postfix(losses | {_("tokens/s"): f"{last['tokens_per_second']:,.0f}"}, refresh=False)
     bar.update(len(rows))
 
 

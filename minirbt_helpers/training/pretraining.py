@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
+from ..language import N_, _
 from ..models import load_model, load_tokenizer
 from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
@@ -31,7 +32,7 @@ def pretrain(
     heldout: Dataset,
     tokenizer: PreTrainedTokenizerBase | None = None,
     output: str | Path | None = None,
-    title: str = "pretrain",
+    title: str = N_("pretrain"),
     progress: bool = True,
     watch: Watch | None = None,
 ) -> Distilled:
@@ -70,7 +71,7 @@ def pretrain(
                 run.working,
                 lambda: held_out(model, heldout, tokenizer),
                 world,
-                title=title,
+                title=_(title),
                 progress=progress,
                 watch=watch,
             )

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..hub import save_tokenizer
+from ..language import _
 from ..recipe import Recipe
 from ..workspace import atomic_folder, clear_disk_errors, versions, write_json
 from .checkpoints import clear_remains
@@ -52,7 +53,7 @@ class Run:
         for place in (self.folder, self.working):
             if place.exists() and _read_card(place) != self.card:
                 aside = next(path for path in _numbered(place) if not path.exists())
-                print(f"{place.name} was made with another recipe: kept as {aside}")
+                print(_("{name} was made with another recipe: kept as {other}").format(name=place.name, other=aside))
                 place.rename(aside)
         if self.finished:
             shutil.rmtree(self.working, ignore_errors=True)  # left when a run was killed at its very end

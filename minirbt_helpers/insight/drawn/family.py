@@ -144,7 +144,7 @@ def draw_two_stages(scale: Scale = "full") -> Figure:
         arrow = {"arrowstyle": "-|>", "color": PALETTE["other"], "linewidth": 1.6}
         arrow["connectionstyle"] = f"arc,angleA=90,angleB=90,armA={22 if place == 0 else 26},armB=26,rad=14"
         axes.annotate("", (2.4 * (place + 1), end), (2.4 * place + 0.15, start), arrowprops=arrow)
-        axes.text(2.4 * place + 1.3, start + 1.9, _("teaches\n{what}").format(what=words), ha="center", va="bottom")
+        axes.text(2.4 * place + 1.3, start + 2.2, _("teaches\n{what}").format(what=words), ha="center", va="bottom")
         axes.text(2.4 * place + 1.3, -0.15, _("embeddings"), ha="center", va="top", fontsize=8, color=PALETTE["other"])
     axes.set(xlim=(-0.8, 5.4), ylim=(-3.6, 15.6))
     axes.axis("off")

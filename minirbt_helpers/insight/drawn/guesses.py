@@ -8,7 +8,7 @@ from IPython.display import HTML
 from ...language import _, chosen_language
 from ...names import shown_name
 from ..measured.glosses import gloss_in_place
-from ..measured.guesses import Guesses, right_guesses
+from ..measured.guesses import Guesses, question_kind, right_guesses
 from .canvas import Box, Drawing, Text, finished, shelf, text_width, titled
 from .tables import table, tint
 from .theme import colour_of, ink_of, role_of
@@ -110,7 +110,7 @@ def _translation(question: Mapping[str, str]) -> str:
 
 
 def _kind(question: Mapping[str, str]) -> str:
-    return f" ({question['kind']})" if "kind" in question else ""
+    return f" ({question_kind(question)})" if "kind" in question else ""
 
 
 def _said(token: str, right: bool, colour: str) -> str:

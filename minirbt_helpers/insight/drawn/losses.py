@@ -91,7 +91,7 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
     for axes, (kind, layer) in zip(below, matches, strict=True):
         place = _("layer {layer}").format(layer=layer)
         place = _("embeddings") if (kind, layer) == ("hidden", 0) else place
-        axes.set(title=f"{_(kind)}, {place}", xlabel=_("step"), ylim=(0, None))
+        axes.set(title=_("{kind}, {place}").format(kind=_(kind), place=place), xlabel=_("step"), ylim=(0, None))
     return figure
 
 

@@ -5,8 +5,7 @@ from html import escape
 
 from IPython.display import HTML
 
-from ...language import _
-from ...names import shown_name
+from ...names import shown_cell
 
 
 def draw_table(rows: Sequence[Mapping[str, object]]) -> HTML:
@@ -15,13 +14,9 @@ def draw_table(rows: Sequence[Mapping[str, object]]) -> HTML:
     A key or a cell that is a text of the package is shown in the language that is set.
     """
     style = "text-align:left;vertical-align:top;padding:.25em .8em"
-    head = "".join(f'<th style="{style}">{escape(_told(name))}</th>' for name in (rows[0] if rows else ()))
-    body = ["".join(f'<td style="{style}">{escape(_told(value))}</td>' for value in row.values()) for row in rows]
+    head = "".join(f'<th style="{style}">{escape(shown_cell(name))}</th>' for name in (rows[0] if rows else ()))
+    body = ["".join(f'<td style="{style}">{escape(shown_cell(value))}</td>' for value in row.values()) for row in rows]
     return HTML(table(head, body))
-
-
-def _told(value: object) -> str:
-    return shown_name(_(str(value)))
 
 
 def table(head: str, body: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ...errors import CourseError
+from ...language import chosen_language
 from ...lines import read_lines
 from ...workspace import resolve
 
@@ -84,6 +85,11 @@ def gloss_in_place(token: str, before: str = "", after: str = "") -> tuple[str, 
                 return word, table[word]
             torn = torn or (word, table[word])
     return torn
+
+
+def glossed(word: str, gloss: Gloss) -> str:
+    """A word as a text shows it, in Markdown: with pinyin and English; for readers of Chinese the word alone."""
+    return word if chosen_language() == "zh" else f"{word} *{gloss.pinyin}* “{gloss.english}”"
 
 
 def _last_entry(text: str, table: Mapping[str, Gloss], first: bool = False) -> int:

@@ -1,14 +1,18 @@
 """What models write into a gap: from their last hidden state (notebook 00), and from each in turn (notebook 06)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ...errors import CourseError
+from ...language import N_, _
 from .reading import Reading
 
 Guesses = list[list[tuple[str, float]]]  # per [MASK], or per hidden state: (token, probability), best first
+# What the questions of data_samples/cloze.jsonl ask.
+KINDS = (N_("half a word"), N_("a pair"), N_("a measure word"), N_("an opposite"))
+KINDS += (N_("grammar"), N_("knowledge of the world"))
 
 
 @torch.no_grad()
@@ -78,3 +82,8 @@ def right_guesses(answers: Sequence[str], guesses: Sequence[Guesses]) -> tuple[i
     said = [[token for token, _ in candidates] for (candidates,) in guesses]
     first = sum(answer == tokens[0] for answer, tokens in zip(answers, said, strict=True))
     return first, sum(answer in tokens for answer, tokens in zip(answers, said, strict=True))
+
+
+def question_kind(question: Mapping[str, str]) -> str:
+    """What a cloze question asks, in the language that is set (notebook 00)."""
+    return _(question["kind"])
