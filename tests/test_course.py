@@ -97,7 +97,7 @@ def test_committed_notebooks_are_clean(name):
         for node in ast.parse(cell.source).body
         for target in node.targets
     }
-    assert "SCALE" in knobs and knobs <= {field.upper() for field in Recipe.model_fields}
+    assert "SCALE" in knobs and knobs <= {"LANGUAGE"} | {field.upper() for field in Recipe.model_fields}
     assert code[0].metadata.get("tags") == ["parameters"]
 
 

@@ -313,7 +313,7 @@ def eight_bits(weights: Tensor) -> Tensor:
 
 shelf.question(
     "half_the_layers_time",
-    "18% of a model's time is no layer's. Half of the layers are left out. How many times as fast is it?",
+    "18% of a model's time passes outside its layers. Half of the layers are left out. How many times as fast is it?",
     1 / (0.18 + 0.82 / 2),
     "0.18 + 0.82/2 = 0.59 of the time is left, and 1/0.59 is about 1.7, as published for RBT6.",
     tolerance=0.02,
@@ -322,7 +322,7 @@ shelf.question(
     "short_and_alone",
     "Why does the speed-up of MiniRBT-H256 shrink when the text is short and alone?",
     "Every operator costs something before it computes anything",
-    "Half as many operators halve that cost, while the arithmetic falls by eighteen. The shorter the text, "
+    "Half as many operators halve that cost, while the arithmetic falls to a seventeenth. The shorter the text, "
     "the more it weighs.",
     wrong={
         "Short texts have more padding": "A text alone needs no padding.",
@@ -336,6 +336,6 @@ shelf.question(
     "Compare the answers row by row. And 150 rows cannot show a loss of half a point.",
     wrong={
         "Yes: equal accuracy means equal answers": "Equal numbers of right answers can be different answers.",
-        "No: eight bits always lose accuracy": "On this set they have lost none.",
+        "No: eight bits always lose accuracy": "They need not: rounding can turn a wrong answer into a right one, too.",
     },
 )

@@ -120,6 +120,7 @@ def draw_speed_reasons(columns: Mapping[str, Mapping[str, float]], title: str = 
     axes.set_xticks(range(len(OTHERS)), OTHERS)
     axes.set_ylabel(_(TIMES_AS_FAST))
     log_ticks(axes.yaxis, [1, 2, 4, 8, 16])
+    axes.set_ylim(1, 1.15 * max(max(values.values()) for values in columns.values()))
     legend_beside(axes)
     return figure
 
@@ -142,9 +143,9 @@ def draw_product_rates(rows: Sequence[Mapping]) -> Figure:
             widths = sorted(map(int, rates))
             shares = [rates[str(width)]["FFN"] / peak for width in widths]
             label = _("{tokens:,} tokens at once").format(tokens=int(tokens))
-            axes.plot(widths, shares, marker="o", markersize=4, label=label)
+            axes.plot(range(len(widths)), shares, marker="o", markersize=4, label=label)
         axes.set(xlabel=_("width"), ylim=(0, 1.05))
-        axes.set_xticks(widths, widths, fontsize=8, rotation=60)
+        axes.set_xticks(range(len(widths)), widths)
         in_percent(axes.yaxis)
     grid[0].set_ylabel(_("share of the fastest product"))
     legend_beside(grid[-1])
