@@ -8,6 +8,7 @@ from itertools import chain
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
+import papermill
 import pytest
 import torch
 from babel.messages.pofile import read_po
@@ -317,3 +318,31 @@ def test_a_chinese_notebook_is_the_english_program(name):
 def test_both_languages_have_the_same_notebooks():
     for language in LANGUAGES:
         assert [path.name for path in notebooks(language)] == [path.name for path in notebooks()]
+
+
+def alt_texts(notebook) -> list[str]:
+    """What the stored pictures say to those who do not see them."""
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [
+        output.metadata["image/png"]["alt"]
+        for output in outputs
+        if "alt" in output.get("metadata", {}).get("image/png", {})
+    ]
+
+
+@pytest.mark.slow
+def test_a_language_is_a_papermill_parameter(tmp_path):
+    """The English tour with LANGUAGE=zh: what the package shows is Chinese, and every character has a glyph."""
+    book = papermill.execute_notebook(
+        str(ROOT / "notebooks" / "00_tour.ipynb"), str(tmp_path / "tour.ipynb"),
+        {"LANGUAGE": "zh", "OUTPUT_DIR": str(tmp_path / "runs")}, cwd=str(ROOT / "notebooks"), progress_bar=False,
+    )  # fmt: skip
+    said = "".join(output.get("text", "") for cell in book.cells for output in cell.get("outputs", []))
+    assert "规模 sample" in said and "missing from font" not in said
+    assert len(alts := alt_texts(book)) > 2 and all(map(HAN.search, alts))
+
+
+@pytest.mark.parametrize("path", notebooks("zh"), ids=lambda path: path.stem)
+def test_the_pictures_of_a_chinese_notebook_speak_chinese(path):
+    for alt in alt_texts(nbformat.read(path, as_version=4)):
+        assert HAN.search(alt), alt
