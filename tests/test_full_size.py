@@ -310,7 +310,8 @@ def test_notebook_04_shows_the_curves_of_what_torchrun_distilled(workplace, dist
     last = json.loads(rows[-1])["kd_loss"]
     tables = [output.data["text/markdown"] for cell in notebook.cells if "floor of the KD loss" in cell.source
               for output in cell.outputs]  # fmt: skip
-    floor, _, above = re.search(r"\| assistant \| ([\d.]+) \| (-?[\d.]+) \| (-?[\d.]+) \|", tables[0]).groups()
+    row = r"\| teacher → assistant \| ([\d.]+) \| (-?[\d.]+) \| (-?[\d.]+) \|"
+    floor, _, above = re.search(row, tables[0]).groups()
     assert float(floor) + float(above) == pytest.approx(last, abs=1e-3)
 
 

@@ -66,6 +66,8 @@ def test_accuracy_bars_show_shares_errors_colours_and_the_number_of_questions():
     ends = bars.errorbar.lines[2][0].get_segments()[0]  # of the first bar
     assert (ends[1][0] - ends[0][0]) / 2 == pytest.approx(insight.standard_error(0.3, 1000))
     assert "1,000 masked tokens" in axis.get_title(loc="left") + axis.get_title()
+    floored = insight.draw_accuracies({"Words": RESULTS}, floor="student, live").axes[0]
+    assert [0.2, 0.2] in [list(line.get_xdata()) for line in floored.lines]
 
 
 def test_accuracy_by_depth_draws_every_curve_at_its_sizes():
@@ -105,16 +107,17 @@ def test_towers_of_a_configuration():
     assert layers.width == 192
 
 
-def test_temperature_bars_are_the_softmax_and_keep_the_order():
+def test_temperature_lines_are_the_softmax_and_keep_the_order():
     logits = torch.tensor([0.0, 4.0, 1.0, 3.0, -2.0])
-    figure = insight.draw_temperatures(logits, Letters(), temperatures=(1, 8), answer="d", top=3)
-    for axis, temperature in zip(figure.axes, (1, 8), strict=True):
-        shares = (logits / temperature).softmax(-1)
-        assert [bar.get_height() for bar in axis.patches] == pytest.approx(shares[[1, 3, 2]].tolist())
-        assert [label.get_text() for label in axis.get_xticklabels()] == ["b", "d", "c"]
-        assert f"{float(shares[0] + shares[4]):.1%}" in axis.get_title(loc="left") + axis.get_title()
-        colours = [to_hex(bar.get_facecolor()).upper() for bar in axis.patches]
-        assert colours[1] == insight.PALETTE["student"] and colours[0] == insight.PALETTE["teacher"]
+    (axis,) = insight.draw_temperatures(logits, Letters(), temperatures=(1, 8), answer="d", top=3).axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["b", "d", "c"]
+    softened = [(logits / temperature).softmax(-1)[[1, 3, 2]].tolist() for temperature in (1, 8)]
+    *lines, answer, uniform = axis.lines
+    assert [list(line.get_ydata()) for line in lines] == [pytest.approx(shares) for shares in softened]
+    assert list(answer.get_xdata()) == [1, 1]
+    assert list(answer.get_ydata()) == pytest.approx([shares[1] for shares in softened])
+    assert to_hex(answer.get_color()).upper() == insight.PALETTE["student"]
+    assert list(uniform.get_ydata()) == pytest.approx([1 / 5] * 2)
 
 
 def test_loss_curves_show_every_loss_of_every_run():

@@ -1,4 +1,4 @@
-"""Exercises of notebook 04: a softened opinion, its KL divergence, its gradient, and what is matched with what."""
+"""Exercises of notebook 04: a softened prediction, its KL divergence, its gradient, and what is matched with what."""
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ def _two(seed: int, *shape: int, scale: float = 2.0) -> tuple[Tensor, Tensor]:
     title="Softmax at a temperature",
     difficulty=1,
     minutes=8,
-    use="every softened opinion, and every sampler of a language model",
+    use="every softened prediction, and every sampler of a language model",
     cases=lambda: [
         (torch.tensor([0.0, 1.0]), 1.0),
         (torch.tensor([0.0, 1.0]), 2.0),
@@ -105,7 +105,7 @@ def _cross_entropy(student, teacher, temperature):
         (*_two(4, 3, 6, scale=300.0), 2.0),
     ],
     hints=(
-        "Both opinions at the temperature, the teacher's as p, the student's as q. Each position has one "
+        "Both predictions at the temperature, the teacher's as p, the student's as q. Each position has one "
         "number; then the mean.",
         "Per position: the sum over the vocabulary of p · (log p − log q). Take both logarithms with `log_softmax`.",
     ),
@@ -333,17 +333,17 @@ shelf.question(
     "perfect_copy",
     "The KD loss as a cross-entropy stands at 8.7 for a student that copies its teacher perfectly. Is that possible?",
     "Yes: its floor is the teacher's own entropy",
-    "A soft opinion surprises even the one who holds it. The KL divergence is what lies above this floor.",
+    "A perfect copy still pays the entropy of the prediction. The KL divergence is what lies above this floor.",
     wrong={
         "No: a perfect copy has a loss of 0": "That is true of the KL divergence. The cross-entropy has a floor.",
-        "Yes: the student has fewer parameters": "A copy of the opinion has the same loss, however it is computed.",
+        "Yes: the student has fewer parameters": "A copy of the prediction has the same loss, whatever computes it.",
     },
 )
 shelf.question(
     "pull_at_eight",
     "Without T², how many times as weak is the pull of the KD loss at T = 8, by the law for high temperatures?",
     64,
-    "Once by the division by T, and once because the two softened opinions are closer by about another T: 8 · 8.",
+    "Once by the division by T, and once because the two softened predictions are closer by about another T: 8 · 8.",
 )
 shelf.question(
     "seven_matches",

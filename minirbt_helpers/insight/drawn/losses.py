@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -12,7 +13,7 @@ from ...errors import CourseError
 from ...language import N_, _
 from ...names import shown_name
 from ..measured.losses import Curve, Rows, loss_curve, match_curves, matched_layer
-from .axes import in_percent, listed, panels, plot
+from .axes import BASELINE, in_percent, listed, plot
 from .canvas import SMALL, Dot, Drawing, Line, Text, finished, shelf, titled
 from .theme import PALETTE, colour_of, role_of
 
@@ -29,33 +30,40 @@ def draw_temperatures(
     answer: str = "",
     top: int = 10,
 ) -> Figure:
-    """A prediction at several temperatures: the likeliest candidates as bars, all others in one (notebook 04).
+    """A prediction at several temperatures: the likeliest candidates, one line each (notebook 04).
+
+    The axis is logarithmic. A dotted line is where all entries of the vocabulary would be equally likely.
 
     Args:
         logits: of one position, shape [vocabulary].
         tokenizer: names the candidates.
-        temperatures: one panel each.
-        answer: the token that stood there; its bar is drawn in the student's colour if it is shown.
+        temperatures: one line each.
+        answer: the token that stood there; its dots are drawn in the student's colour if it is shown.
         top: how many candidates are shown.
     """
     best = logits.topk(top).indices  # [top]; the same order at every temperature
     names = tokenizer.convert_ids_to_tokens(best.tolist())
     shares = {temperature: (logits / temperature).softmax(-1)[best].tolist() for temperature in temperatures}
-    said = _("T = {temperature:g}\ntallest bar: {most:.2%}\nall {count:,} others: {rest:.1%}")
-    titles = [
-        said.format(temperature=temperature, most=max(of), count=len(logits) - top, rest=1 - sum(of))
-        for temperature, of in shares.items()
-    ]
     lists = ". ".join(
         f"T = {temperature:g}: {listed(dict(zip(names, of, strict=True)))}" for temperature, of in shares.items()
     )
     alt = _("Probabilities by temperature. {shares}").format(shares=lists)
-    figure, grid = panels(titles, (3.1, 3.2), alt, sharey=True)  # one scale: bars shrink where a prediction is softer
-    for axes, heights in zip(grid, shares.values(), strict=True):
-        axes.bar(range(top), heights, color=[PALETTE["student" if name == answer else "teacher"] for name in names])
-        axes.set_xticks(range(top), names)
-    in_percent(grid[0].yaxis)
-    grid[0].set_ylabel(_("probability"))
+    figure = plot((8, 3.8), alt)
+    axes = figure.subplots()
+    for place, (temperature, heights) in enumerate(shares.items()):
+        axes.plot(range(top), heights, "o-", color=PALETTE["teacher"], alpha=max(0.3, 1 - 0.22 * place), lw=1.2)
+        beside = {"xytext": (-9, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+        axes.annotate(f"T = {temperature:g}", (0, heights[0]), **beside)
+    if answer in names:
+        found = names.index(answer)
+        dots = [heights[found] for heights in shares.values()]
+        label = _("{answer}: the right answer").format(answer=answer)
+        axes.plot([found] * len(dots), dots, "o", color=PALETTE["student"], label=label)
+    axes.axhline(1 / len(logits), **BASELINE | {"linestyle": ":"}, label=_("all entries equally likely"))
+    axes.set(yscale="log", ylabel=_("probability"), xlim=(-1.2, top - 0.5))
+    axes.set_xticks(range(top), names)
+    in_percent(axes.yaxis)
+    axes.legend()
     return figure
 
 
@@ -71,7 +79,7 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
     """
     matches = sorted({matched_layer(match) for rows in runs.values() for match in match_curves(rows)})
     one_kind = len({kind for kind, _ in matches}) == 1  # then all have one scale
-    figure = plot((13, 6 if matches else 3), _losses_in_words(runs))
+    figure = plot((13, 6.6 if matches else 3.3), _losses_in_words(runs))
     upper, *lower = figure.subfigures(1 + bool(matches), 1, squeeze=False)[:, 0]
     above = upper.subplots(1, len(PLOTTED))
     below = lower[0].subplots(1, len(matches), sharey=one_kind, squeeze=False)[0] if matches else []
@@ -91,7 +99,11 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
     for axes, (kind, layer) in zip(below, matches, strict=True):
         place = _("layer {layer}").format(layer=layer)
         place = _("embeddings") if (kind, layer) == ("hidden", 0) else place
-        axes.set(title=_("{kind}, {place}").format(kind=_(kind), place=place), xlabel=_("step"), ylim=(0, None))
+        title = _("{kind}, {place}").format(kind=_(kind), place=place)
+        axes.set_title(title, fontsize=9.5)  # seven in a row are narrow
+        axes.set(xlabel=_("step"), ylim=(0, None))
+    for axes in (*above, *below):
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     return figure
 
 
@@ -112,16 +124,16 @@ def _way(title: str, curve: Curve, digits: str) -> str:
 
 
 def _loss(axes: Axes, rows: Rows, key: str, name: str) -> None:
-    """A loss as a line and its held-out counterpart as dots; what is known of held-out text alone joins its dots."""
+    """A loss as a line; where held-out text was measured, that is the clear line with dots, and batches are pale."""
     seen = HELD_OUT.get(key, "")
-    _line(axes, [] if key == seen else loss_curve(rows, key), name)
     measured = loss_curve(rows, seen)
-    style = "o-" if key == seen else "o"
-    axes.plot(*_columns(measured), style, color=colour_of(name), markersize=4, markeredgecolor="white")
+    _line(axes, [] if key == seen else loss_curve(rows, key), name, pale=bool(measured))
+    axes.plot(*_columns(measured), "o-", color=colour_of(name), markersize=4, markeredgecolor="white")
 
 
-def _line(axes: Axes, curve: Curve, name: str) -> None:
-    axes.plot(*_columns(curve), color=colour_of(name), lw=1.4, label=shown_name(name))
+def _line(axes: Axes, curve: Curve, name: str, *, pale: bool = False) -> None:
+    looks = {"alpha": 0.3, "lw": 1} if pale else {"lw": 1.4}
+    axes.plot(*_columns(curve), color=colour_of(name), label=shown_name(name), **looks)
 
 
 def _columns(curve: Curve) -> tuple[list[float], list[float]]:
