@@ -20,6 +20,7 @@ import torch
 from conftest import QUICK
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import sem
 from torch.nn import functional as F
 
 from minirbt_helpers import exercises
@@ -186,6 +187,18 @@ def tables_apart(p, q):
     return float(np.mean(jensenshannon(p.T.double(), q.T.double(), base=2, axis=0) ** 2))
 
 
+def way_by_textbrewer(student, teacher, temperature):
+    from textbrewer.losses import kd_ce_loss
+
+    even, own = torch.zeros_like(teacher), teacher
+    losses = [kd_ce_loss(logits, teacher, temperature) for logits in (even, student, own)]
+    return (losses[0] - losses[1]) / (losses[0] - losses[2])
+
+
+def by_scipy(apart, factor):
+    return float(apart.mean()), factor * float(sem(apart))
+
+
 HELPERS_AGREE = {
     "token_fates": lambda *given: [
         {"kept": "not asked"}.get(state, state) for state in map(str, from_room("insight.masking_states")(*given))
@@ -200,6 +213,8 @@ HELPERS_AGREE = {
     "kd_gradient": by_autograd,
     "layer_partners": from_room("training.layer_pairs"),
     "projected_match": lambda s, t, weight, bias: F.mse_loss(F.linear(s, weight, bias), t),
+    "kd_way": way_by_textbrewer,
+    "paired_interval": lambda ours, theirs, factor: by_scipy(np.subtract(ours, theirs), factor),
     "overlap_f1": lambda prediction, answer: from_room("tasks.metrics._f1")(prediction, answer),
     "between_words": lambda attention, words: from_room("insight.word_shares")(attention[None, None], words)[0, 0],
     "head_distance": tables_apart,

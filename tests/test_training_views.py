@@ -66,6 +66,8 @@ def test_accuracy_bars_show_shares_errors_colours_and_the_number_of_questions():
     ends = bars.errorbar.lines[2][0].get_segments()[0]  # of the first bar
     assert (ends[1][0] - ends[0][0]) / 2 == pytest.approx(insight.standard_error(0.3, 1000))
     assert "1,000 masked tokens" in axis.get_title(loc="left") + axis.get_title()
+    floored = insight.draw_accuracies({"Words": RESULTS}, floor="student, live").axes[0]
+    assert [0.2, 0.2] in [list(line.get_xdata()) for line in floored.lines]
 
 
 def test_accuracy_by_depth_draws_every_curve_at_its_sizes():

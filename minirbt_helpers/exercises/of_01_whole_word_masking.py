@@ -1,4 +1,4 @@
-"""Exercises of notebook 01: the words of a block, a choice under a budget, what becomes of the chosen tokens."""
+"""Exercises of notebook 01: the words of a block, choices under two budgets, what becomes of the chosen tokens."""
 
 from .exercise import Shelf
 
@@ -454,6 +454,99 @@ def hidden_whole(size: int, p: float) -> float:
     `p` is above 0 and at most 1. `hidden_whole(1, 0.15)` gives `1`, and so does any other `p` with one token.
     """
     return p**size / (1 - (1 - p) ** size)
+
+
+def _crossing(words, order, budget, luck, later=False):
+    """The fair choice, which may go on after the first word that does not fit."""
+    chosen = set()
+    for number in order:
+        left, size = budget - len(chosen), len(words[number])
+        if size <= left or luck * size < left:
+            chosen.update(words[number])
+        if size > left and not later:
+            break
+    return chosen
+
+
+@shelf.exercise(
+    title="A fair budget",
+    difficulty=2,
+    minutes=12,
+    use="every word gets nearly the same chance",
+    cases=lambda: [
+        ([[1]], [0], 1.0, 0.9),
+        ([[1, 2]], [0], 1.5, 0.7),
+        ([[1, 2]], [0], 1.5, 0.8),
+        ([[1, 2, 3, 4], [5], [6, 7], [8]], [1, 0, 2, 3], 3.0, 0.4),
+        ([[1, 2, 3, 4], [5], [6, 7], [8]], [1, 0, 2, 3], 3.0, 0.6),
+        ([[1, 2, 3], [4, 5], [6], [7, 8], [9]], [3, 0, 1, 2, 4], 4.25, 0.9),
+        ([[1, 2], [3, 4], [5], [6]], [2, 0, 3, 1], 3.5, 0.3),
+        ([[1, 2], [3]], [0, 1], 2.0, 0.0),
+    ],
+    hints=(
+        "As long as words fit, nothing differs from `whole_words`. What is new happens once, at the first word that "
+        "does not fit.",
+        "At that word, compare `luck` with left / size. Then leave the loop, whether the word was taken or not.",
+    ),
+    remark=(
+        "The last word adds size tokens with probability left / size: on average just the left ones. So the budget is "
+        "met on average, and a choice exceeds it by less than one word."
+    ),
+    slips=[
+        (
+            "After the first word that does not fit, nothing more is taken. Yours passes over it and goes on.",
+            lambda words, order, budget, luck: _crossing(words, order, budget, luck, later=True),
+        ),
+        (
+            "The word that does not fit has a chance. Yours never takes it.",
+            lambda words, order, budget, luck: _crossing(words, order, budget, 2.0),
+        ),
+        (
+            "The word that does not fit is taken with probability left / size. Yours always takes it.",
+            lambda words, order, budget, luck: _crossing(words, order, budget, 0.0),
+        ),
+        (
+            "The comparison is the wrong way round: the larger left / size is, the more often the word is taken.",
+            lambda words, order, budget, luck: _crossing(words, order, budget, 1 - luck),
+        ),
+        (
+            "The budget need not be a whole number. Do not round it.",
+            lambda words, order, budget, luck: _crossing(words, order, round(budget), luck),
+        ),
+        (
+            "This is the published budget: it passes over. The fair one is asked for.",
+            lambda words, order, budget, luck: whole_words(words, order, budget),
+        ),
+    ],
+    signs=[
+        (
+            "Return the places of the tokens, and not the numbers of the words.",
+            lambda answer, words, *_: set(answer) - {place for word in words for place in word},
+        ),
+        (
+            "A word of yours is cut: all of its tokens are chosen, or none.",
+            lambda answer, words, *_: any(0 < len(set(word) & set(answer)) < len(word) for word in words),
+        ),
+    ],
+)
+def fair_words(words: list[list[int]], order: list[int], budget: float, luck: float) -> set[int]:
+    """Go through the words in the given `order`, as in `whole_words`, and take each word that fits into what is left
+    of the `budget`; the budget need not be a whole number. At the first word that does not fit, `luck` decides, a
+    random number from 0 to 1: the word is taken if `luck` is below left / size, where *left* is what is left of the
+    budget and *size* the number of the word's tokens. Then the choice ends. Write `fair_words`; it returns the set of
+    the chosen places.
+
+    `fair_words([[1, 2], [3]], [0, 1], 1.5, 0.7)` gives `{1, 2}`, because 0.7 is below 1.5 / 2. With a luck of 0.8
+    the result is empty.
+    """
+    chosen = set()
+    for number in order:
+        left, size = budget - len(chosen), len(words[number])
+        if size <= left or luck * size < left:
+            chosen.update(words[number])
+        if size > left:
+            break
+    return chosen
 
 
 shelf.question(

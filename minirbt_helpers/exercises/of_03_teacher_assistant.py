@@ -289,7 +289,7 @@ def errors_apart(p: float, n: int, q: float, m: int) -> float:
     ],
 )
 def constant_floor(train: list[int], asked: list[int], special: list[int]) -> float:
-    """How far does a model get that says the same token always? Write `constant_floor`: choose the most frequent
+    """How far does a model get if it always says the same token? Write `constant_floor`: choose the most frequent
     token of the training text `train` that is not in `special`, and return its share among all the held-out tokens
     `asked`.
 

@@ -1,12 +1,200 @@
-"""Exercises of notebook 05: an answer from two scores, how answers are scored, and the floors below a score."""
+"""Exercises of notebook 05: floors, intervals, leaks, answers from two scores, and the distance to a teacher."""
 
 from collections import Counter
 from itertools import takewhile
-from math import log
+from math import log, sqrt
+from statistics import fmean, pstdev, stdev, variance
+
+import torch
+from torch import Tensor
 
 from .exercise import Shelf
 
 shelf = Shelf("05_finetuning", "Fine-tuning")
+
+
+@shelf.exercise(
+    title="The majority floor",
+    difficulty=1,
+    minutes=5,
+    use="the first line of every table of scores",
+    cases=lambda: [
+        ([1, 1, 0], [1]),
+        ([1, 1, 0], [0]),
+        ([0, 0, 0, 1, 1], [1, 1, 1, 0]),
+        ([2, 2, 0, 1, 2, 1], [0, 1, 2, 2]),
+        ([3, 3, 3, 1, 1, 0], [1, 1, 1, 1, 3]),
+        ([1, 0, 0], [1, 1, 1]),
+    ],
+    hints=(
+        "Where is the label chosen, and where is the score taken?",
+        "`Counter(train).most_common(1)[0][0]` is the label. Its share in `dev` is the floor.",
+    ),
+    remark=(
+        "The majority class of the dev rows themselves is not known to a model that has learned from the train rows."
+    ),
+    slips=[
+        (
+            "You choose the label on the dev rows. That is peeking: choose it on the train rows.",
+            lambda train, dev: max(map(dev.count, dev)) / len(dev),
+        ),
+        ("You measure on the train rows.", lambda train, dev: max(map(train.count, train)) / len(train)),
+        (
+            "This would be chance among the labels. The most frequent label of the train rows is given always.",
+            lambda train, dev: 1 / len(set(train)),
+        ),
+        ("A share is asked for, and you return a count.", lambda train, dev: majority_floor(train, dev) * len(dev)),
+        ("You give the rarest label.", lambda train, dev: dev.count(min(train, key=train.count)) / len(dev)),
+        ("You return the label itself.", lambda train, dev: max(train, key=train.count)),
+    ],
+    helpers=("minirbt_helpers.tasks.report.majority_of", "minirbt_helpers.tasks.report.majority"),
+)
+def majority_floor(train: list[int], dev: list[int]) -> float:
+    """`train` and `dev` are the labels of a task's two files. A model without a thought gives every dev row the label
+    that is most frequent in the train rows. Write `majority_floor`: the share of dev rows on which it is right.
+
+    `majority_floor([1, 1, 0], [0, 1, 0, 0])` gives `0.25`.
+    """
+    label = Counter(train).most_common(1)[0][0]
+    return dev.count(label) / len(dev)
+
+
+@shelf.exercise(
+    title="A difference and its interval",
+    difficulty=2,
+    minutes=12,
+    use="the rule that decides in this course what counts as a result",
+    cases=lambda: [
+        ([0.5, 0.5], [0.4, 0.2], 1.0),
+        ([0.5, 0.7], [0.4, 0.5], 12.71),
+        ([0.3, 0.5, 0.4], [0.2, 0.4, 0.3], 4.303),
+        ([0.31, 0.37, 0.28], [0.17, 0.18, 0.14], 4.303),
+        ([0.71, 0.69, 0.74, 0.72], [0.73, 0.68, 0.77, 0.75], 3.182),
+    ],
+    hints=(
+        "Both runs of a pair have the same seed. What scatters from pair to pair?",
+        "Take the differences seed by seed: `one - other`. Their mean is the first number. The second one is `factor`"
+        " times their `stdev`, divided by the square root of their number.",
+    ),
+    remark="The error belongs to the differences. What moves both scores of a pair alike does not count.",
+    slips=[
+        (
+            "The sign is wrong: `ours` less `theirs`.",
+            lambda *given: (-paired_interval(*given)[0], paired_interval(*given)[1]),
+        ),
+        ("The factor is missing.", lambda ours, theirs, factor: paired_interval(ours, theirs, 1.0)),
+        (
+            "You divide by n in the variance. Of a sample it is n − 1 (`statistics.stdev`).",
+            lambda ours, theirs, factor: _interval(ours, theirs, factor, pstdev),
+        ),
+        (
+            "This is the scatter of single differences. The error of their mean is smaller by √n.",
+            lambda ours, theirs, factor: paired_interval(ours, theirs, factor * sqrt(len(ours))),
+        ),
+        (
+            "Divide by the square root of the number of seeds, not by the number.",
+            lambda ours, theirs, factor: paired_interval(ours, theirs, factor / sqrt(len(ours))),
+        ),
+        (
+            "The runs are pairs: take the error of the differences, not that of each side.",
+            lambda ours, theirs, factor: (
+                fmean(ours) - fmean(theirs),
+                factor * sqrt((variance(ours) + variance(theirs)) / len(ours)),
+            ),
+        ),
+    ],
+    helpers=("minirbt_helpers.verdict.compare",),
+)
+def paired_interval(ours: list[float], theirs: list[float], factor: float) -> tuple[float, float]:
+    """`ours` and `theirs` are the scores of two models, seed by seed: the first of each list have the same seed. Write
+    `paired_interval`: the mean of the differences `ours` − `theirs`, and half the width of its interval. The half
+    width is `factor` times the standard error of the mean difference, which is the standard deviation of the
+    differences (with n − 1) divided by √n. If the half width is smaller than the difference, without its sign, the
+    difference is a result. `factor` is Student's t, 4.303 with three seeds.
+
+    `paired_interval([0.5, 0.7], [0.4, 0.4], 2.0)` gives `(0.2, 0.2)`.
+    """
+    differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+    return fmean(differences), factor * stdev(differences) / sqrt(len(differences))
+
+
+def _interval(ours, theirs, factor, spread):
+    """The interval with another measure of spread."""
+    differences = [one - other for one, other in zip(ours, theirs, strict=True)]
+    return fmean(differences), factor * spread(differences) / sqrt(len(differences))
+
+
+@shelf.exercise(
+    title="What a leak adds",
+    difficulty=1,
+    minutes=8,
+    use="whoever reads a table of scores on public files",
+    cases=lambda: [
+        ([True, False], ["好", "差"], ["好"]),
+        ([True, True, False], ["好", "差", "坏"], ["新"]),
+        ([True, False, True, False], ["好", "差", "坏", "新"], ["坏", "好", "好"]),
+        ([False, True, True], ["好", "差", "很差"], ["好"]),
+        ([True, False, False, True], ["好", "差", "坏", "新"], ["很好", "好书", "差"]),
+        ([True, True, False, True, False, False], ["甲", "乙", "丙", "丁", "戊", "己"], ["甲", "丁", "己", "庚"]),
+    ],
+    hints=(
+        "Two accuracies: one over all dev rows, and one over some of them. Which ones are new?",
+        "`new = [one for one, text in zip(right, dev) if text not in set(train)]`. Take the mean of `right`, less the"
+        " mean of `new`.",
+    ),
+    remark="The text must be the same as a whole: 好 is not leaked because 很好 stands in train.",
+    slips=[
+        (
+            "The sign is wrong: the score on all rows, less the score on the new ones.",
+            lambda *given: -leak_gain(*given),
+        ),
+        (
+            "This is the score on the new rows. How much higher is the score on all rows?",
+            lambda right, dev, train: fmean(_new(right, dev, train)),
+        ),
+        (
+            "You compare the leaked rows with the new ones. A report gives the score on *all* rows.",
+            lambda right, dev, train: (
+                fmean(_new(right, dev, train, leaked=True) or [0]) - fmean(_new(right, dev, train))
+            ),
+        ),
+        (
+            "You subtract the score on the leaked rows. Subtract that on the new ones.",
+            lambda right, dev, train: fmean(right) - fmean(_new(right, dev, train, leaked=True) or [0]),
+        ),
+        (
+            "Divide the right answers among the new rows by the number of the *new* rows.",
+            lambda right, dev, train: fmean(right) - sum(_new(right, dev, train)) / len(dev),
+        ),
+        (
+            "A dev text is leaked if it is a train text. You look for it inside longer ones, too.",
+            lambda right, dev, train: (
+                fmean(right)
+                - fmean([one for one, text in zip(right, dev, strict=True) if text not in "\n".join(train)] or [0])
+            ),
+        ),
+        (
+            "Shares are asked for, and you return counts.",
+            lambda right, dev, train: sum(right) - sum(_new(right, dev, train)),
+        ),
+    ],
+    helpers=("minirbt_helpers.tasks.overlaps.overlap",),
+)
+def leak_gain(right: list[bool], dev: list[str], train: list[str]) -> float:
+    """`dev` and `train` are the texts of two files, and `right` says for each dev text whether a model labels it
+    right. Some dev texts may stand in `train`, too. Write `leak_gain`: the accuracy on all dev rows, less the accuracy
+    on those whose text is not in `train`. At least one dev text is new.
+
+    `leak_gain([True, True, False], ["a", "b", "c"], ["a", "d"])` gives `0.1666…`.
+    """
+    known = set(train)
+    new = [one for one, text in zip(right, dev, strict=True) if text not in known]
+    return fmean(right) - fmean(new)
+
+
+def _new(right, dev, train, leaked=False):
+    """What a model has right among the new rows, or among the leaked ones."""
+    return [one for one, text in zip(right, dev, strict=True) if (text in train) == leaked]
 
 
 def _spans(starts, ends, first, longest, reach=0, ordered=True):
@@ -192,239 +380,118 @@ def overlap_f1(prediction: list[str], answer: list[str]) -> float:
     return 2 * common / (len(prediction) + len(answer))
 
 
-def _bare(text, dropped):
-    return "".join(letter for letter in text.lower() if letter not in dropped)
+def _logits(seed, rows, labels, noise=1.0):
+    """A student's logits and its teacher's, somewhat alike."""
+    generator = torch.Generator().manual_seed(seed)
+    teacher = 2 * torch.randn(rows, labels, generator=generator)
+    return 0.5 * teacher + noise * torch.randn(rows, labels, generator=generator), teacher
+
+
+def _way(student, teacher, student_temperature, teacher_temperature):
+    """The way with a temperature for each side."""
+    p, log_q = (teacher / teacher_temperature).softmax(-1), (student / student_temperature).log_softmax(-1)
+    start = log(teacher.shape[-1])
+    floor, loss = torch.special.entr(p).sum(-1).mean(), -(p * log_q).sum(-1).mean()
+    return (start - loss) / (start - floor)
+
+
+def _row_by_row(student, teacher, temperature):
+    ways = [_way(one[None], other[None], temperature, temperature) for one, other in zip(student, teacher, strict=True)]
+    return torch.stack(ways).mean()
+
+
+def _backwards(student, teacher, temperature):
+    """The way by KL(q‖p)."""
+    log_q, log_p = (student / temperature).log_softmax(-1), (teacher / temperature).log_softmax(-1)
+    even = torch.full_like(log_p, 1 / log_p.shape[-1])
+    far = (log_q.exp() * (log_q - log_p)).sum(-1).mean()
+    return 1 - far / (even * (even.log() - log_p)).sum(-1).mean()
+
+
+def _loss_and_floors(student, teacher, temperature):
+    """The KD loss, its floor, and the entropy of the student."""
+    p, q = (teacher / temperature).softmax(-1), (student / temperature).softmax(-1)
+    return (
+        -(p * (student / temperature).log_softmax(-1)).sum(-1).mean(),
+        torch.special.entr(p).sum(-1).mean(),
+        torch.special.entr(q).sum(-1).mean(),
+    )
+
+
+def _own_floor(student, teacher, temperature):
+    loss, _, own = _loss_and_floors(student, teacher, temperature)
+    return (log(student.shape[-1]) - loss) / (log(student.shape[-1]) - own)
 
 
 @shelf.exercise(
-    title="Exact match",
-    difficulty=1,
-    minutes=6,
-    use="the strictest score of an answer",
-    cases=lambda: [
-        ("书店", ["书店"], "。"),
-        ("书店", ["北京"], "。"),
-        ("书店。", ["书店"], "。"),
-        ("《书店》", ["书店"], "《》"),
-        ("书店", ["《书店》"], "《》"),
-        ("书店", ["一家书店", "书店"], "。"),
-        ("书店", ["书店", "北京"], "。"),
-        ("iPhone", ["iphone"], "。"),
-        ("北京的书店", ["书店"], "。"),
-        ("IPHONE。", ["手机", "iPhone，"], "，。"),
-        ("书店", ["一家书店"], "。"),
-        ("书，店", ["书店"], "，。"),
-    ],
-    hints=(
-        "Bring prediction and answers into the same bare form, then compare. How many of the answers must agree?",
-        "Bare: lower case, and without the characters of `dropped`. One agreeing answer is enough: `any(…)`.",
-    ),
-    remark="What is dropped from one side must be dropped from the other. And one of several right answers is enough.",
-    slips=[
-        (
-            "Upper and lower case are the same here.",
-            lambda prediction, answers, dropped: any(
-                "".join(one for one in prediction if one not in dropped)
-                == "".join(one for one in answer if one not in dropped)
-                for answer in answers
-            ),
-        ),
-        (
-            "Drop the punctuation first, on both sides.",
-            lambda prediction, answers, dropped: any(prediction.lower() == answer.lower() for answer in answers),
-        ),
-        (
-            "The punctuation goes from the answers, too. You drop it from the prediction only.",
-            lambda prediction, answers, dropped: _bare(prediction, dropped) in [answer.lower() for answer in answers],
-        ),
-        (
-            "One of the answers is enough. You ask for all of them.",
-            lambda prediction, answers, dropped: all(
-                _bare(prediction, dropped) == _bare(answer, dropped) for answer in answers
-            ),
-        ),
-        (
-            "The whole answer must be given. You accept a part of it.",
-            lambda prediction, answers, dropped: any(
-                _bare(prediction, dropped) in _bare(answer, dropped) for answer in answers
-            ),
-        ),
-        (
-            "Punctuation is dropped everywhere, also inside an answer. You drop it at the ends only.",
-            lambda prediction, answers, dropped: (
-                prediction.lower().strip(dropped) in [answer.lower().strip(dropped) for answer in answers]
-            ),
-        ),
-        (
-            "Each character of `dropped` is dropped for itself, wherever it stands.",
-            lambda prediction, answers, dropped: (
-                prediction.lower().replace(dropped, "") in [answer.lower().replace(dropped, "") for answer in answers]
-            ),
-        ),
-        (
-            "You look at the first answer only.",
-            lambda prediction, answers, dropped: _bare(prediction, dropped) == _bare(answers[0], dropped),
-        ),
-        (
-            "The prediction must be the whole answer. You accept one that merely holds it.",
-            lambda prediction, answers, dropped: any(
-                _bare(answer, dropped) in _bare(prediction, dropped) for answer in answers
-            ),
-        ),
-    ],
-    helpers=("minirbt_helpers.tasks.metrics.exact_match",),
-)
-def exact(prediction: str, answers: list[str], dropped: str) -> bool:
-    """Several `answers` are right. Write `exact`: whether the prediction equals one of them, if upper and lower case
-    are the same and all characters in `dropped` (punctuation) are left out on both sides.
-
-    `exact("The END.", ["stop", "the end"], ".,")` gives `True`.
-    """
-
-    def bare(text):
-        return "".join(letter for letter in text.lower() if letter not in dropped)
-
-    return any(bare(prediction) == bare(answer) for answer in answers)
-
-
-@shelf.exercise(
-    title="The majority floor",
-    difficulty=1,
-    minutes=5,
-    use="the first line of every table of scores",
-    cases=lambda: [
-        ([1, 1, 0], [1]),
-        ([1, 1, 0], [0]),
-        ([0, 0, 0, 1, 1], [1, 1, 1, 0]),
-        ([2, 2, 0, 1, 2, 1], [0, 1, 2, 2]),
-        ([3, 3, 3, 1, 1, 0], [1, 1, 1, 1, 3]),
-        ([1, 0, 0], [1, 1, 1]),
-    ],
-    hints=(
-        "Where is the label chosen, and where is the score taken?",
-        "`Counter(train).most_common(1)[0][0]` is the label. Its share in `dev` is the floor.",
-    ),
-    remark=(
-        "The majority class of the dev rows themselves is not known to a model that has learned from the train rows."
-    ),
-    slips=[
-        (
-            "You choose the label on the dev rows. That is peeking: choose it on the train rows.",
-            lambda train, dev: max(map(dev.count, dev)) / len(dev),
-        ),
-        ("You measure on the train rows.", lambda train, dev: max(map(train.count, train)) / len(train)),
-        (
-            "This would be chance among the labels. The most frequent label of the train rows is given always.",
-            lambda train, dev: 1 / len(set(train)),
-        ),
-        ("A share is asked for, and you return a count.", lambda train, dev: majority_floor(train, dev) * len(dev)),
-        ("You give the rarest label.", lambda train, dev: dev.count(min(train, key=train.count)) / len(dev)),
-        ("You return the label itself.", lambda train, dev: max(train, key=train.count)),
-    ],
-    helpers=("minirbt_helpers.tasks.report.majority_of", "minirbt_helpers.tasks.report.majority"),
-)
-def majority_floor(train: list[int], dev: list[int]) -> float:
-    """`train` and `dev` are the labels of a task's two files. A model without a thought gives every dev row the label
-    that is most frequent in the train rows. Write `majority_floor`: the share of dev rows on which it is right.
-
-    `majority_floor([1, 1, 0], [0, 1, 0, 0])` gives `0.25`.
-    """
-    label = Counter(train).most_common(1)[0][0]
-    return dev.count(label) / len(dev)
-
-
-def _letters(texts, labels, new, prior=True, vocabulary=True):
-    """Naive Bayes over characters with one thing forgotten."""
-    known, answers = set("".join(texts)), []
-    counts = {label: Counter() for label in labels}
-    for text, label in zip(texts, labels, strict=True):
-        counts[label].update(text)
-    for text in new:
-        scores = {}
-        for label in sorted(counts):
-            score = log(labels.count(label)) if prior else 0.0
-            total = counts[label].total() + (len(known) if vocabulary else 1)
-            letters = [(counts[label][letter] + 1) / total for letter in text if letter in known]
-            scores[label] = score + sum(map(log, letters))
-        answers.append(max(scores, key=scores.get))
-    return answers
-
-
-TEXTS = ["好吃好玩", "很好", "不好", "差差", "不干净很差", "好"]
-LABELS = [1, 1, 0, 0, 0, 1]
-
-
-@shelf.exercise(
-    title="The letter floor",
+    title="How much of the way has a student gone?",
     difficulty=3,
-    minutes=25,
-    use="the floor that beats small models on several real tasks",
+    minutes=18,
+    use="to read a distillation loss whose curve looks flat",
     cases=lambda: [
-        (["好", "差"], [1, 0], ["好"]),
-        (["好", "差"], [1, 0], ["差", "好"]),
-        (["好", "好", "差"], [1, 1, 0], ["天天天"]),
-        (["好", "好", "好", "差好"], [1, 1, 1, 0], ["差"]),
-        (["好好好好差", "差"], [1, 0], ["差差", "好差"]),
-        (TEXTS, LABELS, ["很好吃", "不", "干净", "差不多好", "好好好不", "天气不好"]),
-        (["天气好", "天气差", "差气", "好天好天", "气"], [2, 1, 1, 2, 0], ["天", "气", "差天", "好气气", "天差天好"]),
+        (torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0, 0.0]]), 1.0),
+        (torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[2.0, 0.0, 1.0]]), 2.0),
+        (*_logits(1, 3, 4), 1.0),
+        (*_logits(2, 5, 6), 2.0),
+        (*_logits(3, 4, 15, noise=0.3), 8.0),
+        (torch.tensor([[0.0, 3.0]]), torch.tensor([[3.0, 0.0]]), 1.0),
     ],
     hints=(
-        "Count characters by label first. Then each new text gets one score per label, and the best label wins.",
-        "Score: log of how many rows have the label, plus, for every known character of the text, the logarithm of"
-        " (its count under the label + 1) / (all characters under the label + number of different known characters).",
+        "Three losses, each the mean over the rows: that of even shares, that of the student, and the lowest possible"
+        " one. Where between the first and the last does the student stand?",
+        "With even shares the loss is log(labels), whatever p is. The floor is the entropy of p, −Σ p · log p. The"
+        " way is (even − loss) / (even − floor).",
     ),
-    remark="Without the + 1 a character that a label has never seen decides everything: log 0 is −∞.",
+    remark="At a high temperature nearly all of the loss is its floor, and it hardly moves. The way goes from 0 to 1.",
     slips=[
-        ("The share of the label's rows is missing.", lambda *given: _letters(*given, prior=False)),
+        ("This is what is left of the way. How much has been gone?", lambda s, t, T: 1 - kd_way(s, t, T)),
         (
-            "Every character of the new text counts, also one that stands there twice.",
-            lambda texts, labels, new: letter_floor(texts, labels, ["".join(dict.fromkeys(text)) for text in new]),
+            "The floor is missing: a student that copies its teacher has still a loss.",
+            lambda s, t, T: 1 - _loss_and_floors(s, t, T)[0] / log(s.shape[-1]),
         ),
+        ("The temperature is missing.", lambda s, t, T: _way(s, t, 1, 1)),
+        ("The temperature belongs to both sides. You use it for the teacher only.", lambda s, t, T: _way(s, t, 1, T)),
+        ("The temperature belongs to both sides. You use it for the student only.", lambda s, t, T: _way(s, t, T, 1)),
+        ("The floor is the entropy of the *teacher's* shares. You take the student's.", _own_floor),
         (
-            "Add 1 to each count, and the number of different known characters to the total. Your total is too small.",
-            lambda *given: _letters(*given, vocabulary=False),
+            "Average the losses first, then divide. You take the way of every row, and average those.",
+            _row_by_row,
         ),
+        ("The teacher's shares p are the weights. You weigh with the student's.", _backwards),
+        ("You return the loss itself.", lambda s, t, T: _loss_and_floors(s, t, T)[0]),
         (
-            "You give every row the most frequent label.",
-            lambda texts, labels, new: [max(sorted(set(labels)), key=labels.count)] * len(new),
+            "This is the distance from the floor. What share of the way from even shares is it?",
+            lambda s, t, T: _loss_and_floors(s, t, T)[0] - _loss_and_floors(s, t, T)[1],
         ),
     ],
     signs=[
         (
-            "A character that no train row has is skipped. With equal scores the frequent label wins.",
-            lambda answer, texts, labels, new: not set("".join(new)) <= set("".join(texts)) and len(texts) < 4,
-        ),
-        (
-            "How often a character stands under a label counts, and so does how long the label's texts are.",
-            lambda answer, texts, labels, new: len(answer) == len(new),
+            "A student further from its teacher than even shares has a negative way. Do not cut it off.",
+            lambda answer, s, t, T: kd_way(s, t, T) < 0 and answer >= 0,
         ),
     ],
-    raises={"ValueError": "The logarithm of 0 is asked for: add 1 to each count, and leave out unknown characters."},
+    helpers=(
+        "torch.nn.functional.kl_div",
+        "torch.nn.functional.cross_entropy",
+        "kl_div",
+        "textbrewer.losses.kd_ce_loss",
+    ),
 )
-def letter_floor(texts: list[str], labels: list[int], new: list[str]) -> list[int]:
-    """How far does one get by counting characters? Write `letter_floor`: the labels of the texts in `new`, by *Naive
-    Bayes*. The score of a label for a text is log(number of train rows with this label), plus for each character c of
-    the text
+def kd_way(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """`student` and `teacher` are logits [rows, labels]. At the temperature the teacher's shares are p and the
+    student's are q. The KD loss is −Σ p · log q over the labels, as the mean over the rows. Three losses matter: that
+    of the student, that of a student with even shares for all labels, and the floor, which is the loss of a perfect
+    copy of the teacher. Write `kd_way`: what share of the way from even shares down to the floor has the student gone?
+    0 is a student that knows nothing, 1 a copy of the teacher, and below 0 is worse than knowing nothing.
 
-    log( (count of c in the train texts of this label + 1) / (all characters of these texts + V) )
-
-    where V is the number of different characters in all train texts. A character that no train text has is skipped,
-    and one that stands in the text twice counts twice. The label with the highest score wins. `texts` and `labels`
-    are the train rows.
-
-    `letter_floor(["aab", "b"], [1, 0], ["a", "b"])` gives `[1, 0]`.
+    `kd_way(tensor([[1.0, 0.0]]), tensor([[3.0, 0.0]]), 1.0)` gives `0.661…`.
     """
-    counts = {label: Counter() for label in sorted(set(labels))}
-    for text, label in zip(texts, labels, strict=True):
-        counts[label].update(text)
-    known = set("".join(texts))
-
-    def score(text, label):
-        total = counts[label].total() + len(known)
-        letters = [log((counts[label][letter] + 1) / total) for letter in text if letter in known]
-        return log(labels.count(label)) + sum(letters)
-
-    return [max(counts, key=lambda label: score(text, label)) for text in new]
+    p = (teacher / temperature).softmax(-1)  # [rows, labels]
+    log_q = (student / temperature).log_softmax(-1)
+    loss = -(p * log_q).sum(-1).mean()
+    floor = -(p * p.log()).sum(-1).mean()
+    even = log(teacher.shape[-1])
+    return (even - loss) / (even - floor)
 
 
 shelf.question(

@@ -53,9 +53,9 @@ shelf = Shelf("06_looking_inside", "Looking inside")
 def head_attention(states: Tensor, query: Tensor, key: Tensor) -> Tensor:
     """`states` [tokens, hidden] go into a layer, and a head has the matrices `query` and `key`, each [width, hidden]
     as PyTorch's `Linear` keeps them. (Biases are left out here.) Write `head_attention`: the attention [tokens,
-    tokens]. The score of a token that looks and a token that is looked at is the inner product of the one's query and
-    the other's key, divided by the square root of the head's width. Softmax makes shares of the scores: each row adds
-    up to 1.
+    tokens]. The score of a pair is the inner product of the query of the token that looks and the key of the token that
+    is looked at, divided by the square root of the head's width. Softmax makes shares of the scores: each row adds up
+    to 1.
 
     `head_attention(tensor([[1.0, 0.0], [0.0, 1.0]]), tensor([[1.0, 0.0]]), tensor([[1.0, 0.0]]))`
     gives `tensor([[0.731…, 0.269…], [0.5, 0.5]])`.
@@ -343,8 +343,8 @@ def _table(seed: int, teachers: int, students: int) -> list[list[float]]:
         " Take the one with the least sum.",
     ),
     remark=(
-        "The nearest head for each student's head can be the same one twice, and greed can leave bad partners "
-        "for the rest."
+        "Two of the student's heads can have the same nearest head, and the closest pair first can leave bad "
+        "partners for the rest."
     ),
     slips=[
         (
@@ -407,7 +407,7 @@ shelf.question(
     "other_half",
     "A head gives 60% of its attention to the other half of each two-character word. Does it know words?",
     "One cannot tell: it may give 60% to any neighbour",
-    "Compare with neighbours across a word's boundary. Only the difference speaks of words.",
+    "Compare with neighbours across a word's boundary. Only the difference shows that a head knows words.",
     wrong={
         "Yes: 60% is far more than chance": "More than chance, but a head that looks at neighbours does the same.",
         "No: it would have to be 100%": "A head need not be perfect to know something.",
@@ -417,7 +417,7 @@ shelf.question(
     "nearly_equal_heads",
     "Two heads are 0.03 bits apart. Are they doing the same?",
     "They look at the same places, and if both look evenly everywhere, they do nothing",
-    "A small distance is an achievement only of heads that do something. A random model belongs into the comparison.",
+    "A small distance says something only of heads that do something. Put a random model into the comparison.",
     wrong={
         "Yes: 0 bits would be equal": "They look alike. Whether they do anything is another question.",
         "No: only 0 bits count": "No two trained heads are 0 bits apart.",

@@ -379,8 +379,8 @@ shelf.question(
 )
 shelf.question(
     "shallow_first",
-    "Why begin with three layers and short blocks?",
-    "What a young model learns first, three layers learn as well, in a fraction of the time",
+    "Why begin with few layers and short blocks?",
+    "What a young model learns first, few layers learn too, in a fraction of the time",
     "Frequencies and neighbours need neither depth nor length. Later layers start from there.",
     wrong={
         "Deep models cannot be trained from nothing": "They can. It takes longer until they know the simple things.",

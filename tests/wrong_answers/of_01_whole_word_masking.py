@@ -50,6 +50,18 @@ def numbers(words, order, budget):
     return chosen
 
 
+def fair(words, order, budget, luck, on=False):
+    chosen = set()
+    for number in order:
+        left = budget - len(chosen)
+        fits = len(words[number]) <= left
+        if fits or luck * len(words[number]) < left:
+            chosen |= set(words[number])
+        if not fits and not on:
+            return chosen
+    return chosen
+
+
 def with_specials(continues, special):
     words = []
     for place, goes_on in enumerate(continues):
@@ -242,6 +254,26 @@ WRONG = {
         Wrong("a fixed id of [MASK]", lambda ids, masked, labels, _: states(ids, masked, labels, 4), "`mask_id`"),
         Wrong("never unchanged", never_unchanged, "never say “unchanged”"),
         Wrong("a set", lambda *g: set(states(*g)), "the order counts"),
+    ],
+    "fair_words": [
+        Wrong(
+            "the published budget",
+            lambda words, order, budget, luck: fair(words, order, budget, 2, on=True),
+            "passes over",
+        ),
+        Wrong("goes on", lambda *g: fair(*g, on=True), "nothing more is taken"),
+        Wrong("never the last", lambda words, order, budget, luck: fair(words, order, budget, 2), "never takes it"),
+        Wrong("always the last", lambda words, order, budget, luck: fair(words, order, budget, 0), "always takes it"),
+        Wrong("luck upside down", lambda words, order, budget, luck: fair(words, order, budget, 1 - luck), "way round"),
+        Wrong(
+            "a rounded budget", lambda words, order, budget, luck: fair(words, order, round(budget), luck), "round it"
+        ),
+        Wrong("cuts the last", lambda words, order, budget, luck: cuts(words, order, int(budget)), "is cut"),
+        Wrong(
+            "numbers of words",
+            lambda *g: {n for n, word in enumerate(g[0]) if set(word) <= fair(*g)},
+            "not the numbers",
+        ),
     ],
     "hidden_whole": [
         Wrong("of all words", lambda size, p: p**size, "share of all words"),

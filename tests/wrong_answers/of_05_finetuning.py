@@ -4,6 +4,8 @@ import itertools
 import math
 from collections import Counter
 
+import numpy as np
+
 from . import Wrong
 
 
@@ -51,27 +53,45 @@ def f1(common, one, other):
     return 2 * precision * recall / (precision + recall) if common else 0.0
 
 
-def bare(text, dropped):
-    return text.lower().translate(dict.fromkeys(map(ord, dropped)))
+def gaps(ours, theirs):
+    return np.array(ours) - np.array(theirs)
 
 
-def same_letters(one, other, dropped):
-    return [letter for letter in one if letter not in dropped] == [letter for letter in other if letter not in dropped]
+def interval(ours, theirs, factor, root=0.5, ddof=1):
+    apart = gaps(ours, theirs)
+    return apart.mean(), factor * apart.std(ddof=ddof) / len(apart) ** root
 
 
-def bayes(texts, labels, new, prior=True, plus=1, size=True, once=False, skip=True):
-    known = set("".join(texts))
-    answers = []
-    for text in new:
-        scores = []
-        for label in sorted(set(labels)):
-            letters = Counter("".join(one for one, own in zip(texts, labels, strict=True) if own == label))
-            total = letters.total() + (plus * len(known) if size else plus)
-            seen = [letter for letter in (set(text) if once else text) if letter in known or not skip]
-            score = sum(math.log((letters[letter] + plus) / total) for letter in seen)
-            scores.append((score + prior * math.log(labels.count(label)), -label))
-        answers.append(-max(scores)[1])
-    return answers
+def accuracy(right, places):
+    places = list(places)
+    return sum(right[place] for place in places) / max(len(places), 1)
+
+
+def places(dev, train, leaked=False):
+    return [place for place, text in enumerate(dev) if (text in train) is leaked]
+
+
+def shares(logits, temperature):
+    return np.exp(logits / temperature) / np.exp(logits / temperature).sum(-1, keepdims=True)
+
+
+def way(student, teacher, temperature, parts=("even", "loss", "floor"), own=False, both=True):
+    student, teacher = student.double().numpy(), teacher.double().numpy()
+    p, q = shares(teacher, temperature), shares(student, temperature if both else 1)
+    loss = -(p * np.log(q)).sum(-1).mean()
+    floor = -((q if own else p) * np.log(q if own else p)).sum(-1).mean()
+    even = np.log(p.shape[-1])
+    if parts == ("loss",):
+        return loss
+    if parts == ("distance",):
+        return loss - floor
+    return (even - loss) / (even - floor) if "floor" in parts else 1 - loss / even
+
+
+def turned(student, teacher, temperature):
+    p, q = (shares(logits.double().numpy(), temperature) for logits in (teacher, student))
+    even = np.full_like(p, 1 / p.shape[-1])
+    return 1 - (q * np.log(q / p)).sum() / (even * np.log(even / p)).sum()
 
 
 WRONG = {
@@ -103,26 +123,6 @@ WRONG = {
         Wrong("characters in common", lambda p, a: f1(run("".join(p), "".join(a)), p, a), "1997 is one token"),
         Wrong("no 2", lambda p, a: run(p, a) / (len(p) + len(a)), "factor 2"),
     ],
-    "exact": [
-        Wrong("case counts", lambda p, a, d: any(same_letters(o, p, d) for o in a), "Upper and lower"),
-        Wrong("punctuation counts", lambda p, a, d: p.lower() in [o.lower() for o in a], "Drop the punctuation"),
-        Wrong("one side only", lambda p, a, d: bare(p, d) in [o.lower() for o in a], "prediction only"),
-        Wrong("all answers", lambda p, a, d: {bare(o, d) for o in a} == {bare(p, d)}, "ask for all of them"),
-        Wrong("the first answer", lambda p, a, d: bare(a[0], d) == bare(p, d), "first answer only"),
-        Wrong("holds it", lambda p, a, d: any(bare(o, d) in bare(p, d) for o in a), "merely holds it"),
-        Wrong("a part", lambda p, a, d: any(bare(p, d) in bare(o, d) for o in a), "accept a part"),
-        Wrong(
-            "at the ends only",
-            lambda p, a, d: any(o.lower().strip(d) == p.lower().strip(d) for o in a),
-            "at the ends only",
-        ),
-        Wrong(
-            "all of it at once",
-            lambda p, a, d: any(o.lower().replace(d, "") == p.lower().replace(d, "") for o in a),
-            "for itself",
-        ),
-        Wrong("1 for True", lambda p, a, d: float(bare(p, d) in [bare(o, d) for o in a]), "True or False"),
-    ],
     "majority_floor": [
         Wrong("peeking", lambda t, d: Counter(d).most_common(1)[0][1] / len(d), "peeking"),
         Wrong("the train rows", lambda t, d: Counter(t).most_common(1)[0][1] / len(t), "on the train rows"),
@@ -131,23 +131,62 @@ WRONG = {
         Wrong("the rarest", lambda t, d: d.count(Counter(t).most_common()[-1][0]) / len(d), "rarest"),
         Wrong("the label", lambda t, d: Counter(t).most_common(1)[0][0], "label itself"),
     ],
-    "letter_floor": [
-        Wrong("no prior", lambda *g: bayes(*g, prior=False), "label's rows is missing"),
-        Wrong("each character once", lambda *g: bayes(*g, once=True), "stands there twice"),
-        Wrong("no + 1", lambda *g: bayes(*g, plus=0), "add 1 to each count"),
-        Wrong("V forgotten", lambda *g: bayes(*g, size=False), "total is too small"),
+    "paired_interval": [
+        Wrong("turned", lambda o, t, f: interval(t, o, f), "less `theirs`"),
+        Wrong("no factor", lambda o, t, f: interval(o, t, 1), "factor is missing"),
+        Wrong("n in the variance", lambda o, t, f: interval(o, t, f, ddof=0), "n − 1"),
+        Wrong("scatter of one", lambda o, t, f: interval(o, t, f, root=0), "smaller by √n"),
+        Wrong("divided by n", lambda o, t, f: interval(o, t, f, root=1), "square root of the number"),
         Wrong(
-            "the majority",
-            lambda texts, labels, new: [Counter(sorted(labels)).most_common(1)[0][0] for _ in new],
-            "most frequent label",
+            "not in pairs",
+            lambda o, t, f: (gaps(o, t).mean(), f * math.sqrt((np.var(o, ddof=1) + np.var(t, ddof=1)) / len(o))),
+            "runs are pairs",
+        ),
+        Wrong("the mean alone", lambda o, t, f: gaps(o, t).mean(), ""),
+    ],
+    "leak_gain": [
+        Wrong("turned", lambda r, d, t: accuracy(r, places(d, t)) - accuracy(r, range(len(d))), "less the score"),
+        Wrong("the new rows", lambda r, d, t: accuracy(r, places(d, t)), "How much higher"),
+        Wrong(
+            "leaked against new",
+            lambda r, d, t: accuracy(r, places(d, t, True)) - accuracy(r, places(d, t)),
+            "leaked rows with the new",
         ),
         Wrong(
-            "characters in common",
-            lambda texts, labels, new: [
-                labels[max(range(len(texts)), key=lambda row: len(set(texts[row]) & set(text)))] for text in new
-            ],
-            "counts",
+            "less the leaked",
+            lambda r, d, t: accuracy(r, range(len(d))) - accuracy(r, places(d, t, True)),
+            "Subtract that on the new",
         ),
-        Wrong("strangers count", lambda *g: bayes(*g, skip=False), "is skipped"),
+        Wrong(
+            "by all rows",
+            lambda r, d, t: accuracy(r, range(len(d))) - sum(r[place] for place in places(d, t)) / len(d),
+            "number of the *new* rows",
+        ),
+        Wrong(
+            "inside longer ones",
+            lambda r, d, t: (
+                accuracy(r, range(len(d)))
+                - accuracy(r, [place for place, text in enumerate(d) if not any(text in one for one in t)])
+            ),
+            "inside longer ones",
+        ),
+        Wrong("counts", lambda r, d, t: sum(r) - sum(r[place] for place in places(d, t)), "counts"),
+    ],
+    "kd_way": [
+        Wrong("what is left", lambda s, t, T: 1 - way(s, t, T), "what is left"),
+        Wrong("no floor", lambda s, t, T: way(s, t, T, parts=("even", "loss")), "floor is missing"),
+        Wrong("no temperature", lambda s, t, T: way(s, t, 1), "temperature is missing"),
+        Wrong("teacher only", lambda s, t, T: way(s, t, T, both=False), "for the teacher only"),
+        Wrong("student only", lambda s, t, T: way(s / T, t, 1), "for the student only"),
+        Wrong("the student's entropy", lambda s, t, T: way(s, t, T, own=True), "You take the student's"),
+        Wrong(
+            "row by row",
+            lambda s, t, T: np.mean([way(one[None], two[None], T) for one, two in zip(s, t, strict=True)]),
+            "Average the losses",
+        ),
+        Wrong("turned", turned, "weigh with the student's"),
+        Wrong("the loss", lambda s, t, T: way(s, t, T, parts=("loss",)), "loss itself"),
+        Wrong("the distance", lambda s, t, T: way(s, t, T, parts=("distance",)), "distance from the floor"),
+        Wrong("cut off at 0", lambda s, t, T: max(0.0, float(way(s, t, T))), "Do not cut it off"),
     ],
 }

@@ -90,7 +90,7 @@ def draw_paths(
     title = title.format(first=pairs[0][0], last=pairs[-1][0])
     words = _(
         "the two directions hold {held:.0%} of the teacher's variance; "
-        "over all directions, {missed:.0%} of it stay unexplained in the {student}"
+        "over all directions, {missed:.0%} of it stays unexplained in the {student}"
     ).format(held=paths.kept, missed=paths.missed, student=shown_name(student.name))
     return finished(titled(shelf(drawn, "", 24), title, ""), (words, *teacher.sentence.notes), title)
 

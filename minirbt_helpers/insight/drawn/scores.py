@@ -29,12 +29,13 @@ NEAR = 7  # points; a name that stands farther off is tied to its dot by a line
 # --- masked words ---------------------------------------------------------------------------------------------------
 
 
-def draw_accuracies(groups: Mapping[str, Mapping[str, Result]]) -> Figure:
+def draw_accuracies(groups: Mapping[str, Mapping[str, Result]], floor: str | None = None) -> Figure:
     """Top-1 accuracy of several models as bars, with one standard error each way (notebooks 03 and 04).
 
     Args:
         groups: a title for each panel, :func:`~minirbt_helpers.training.held_out` of each of its models, by name; a
             name that begins with a key of the palette takes its colour. All panels have one scale.
+        floor: the name whose share is drawn as a dashed line through its panel, too.
     """
     said = _("{title} ({count} masked tokens, ± 1 standard error)")
     titles = [said.format(title=title, count=_asked(results)) for title, results in groups.items()]
@@ -45,6 +46,8 @@ def draw_accuracies(groups: Mapping[str, Mapping[str, Result]]) -> Figure:
     figure, grid = panels(titles, size, alt, sharex=True)
     for axes, results in zip(grid, groups.values(), strict=True):
         _bars_with_errors(axes, results)
+        if floor in results:
+            axes.axvline(results[floor]["top1"], **BASELINE)
     pairs = (shares_and_errors(results.values()) for results in groups.values())
     widest = max(share + error for pair in pairs for share, error in zip(*pair, strict=True))
     grid[0].set_xlim(0, widest * 1.12 or 1)
