@@ -13,6 +13,7 @@ import pytest
 import torch
 from babel.messages.pofile import read_po
 from conftest import ROOT
+from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -340,6 +341,28 @@ def test_a_language_is_a_papermill_parameter(tmp_path):
     said = "".join(output.get("text", "") for cell in book.cells for output in cell.get("outputs", []))
     assert "规模 sample" in said and "missing from font" not in said
     assert len(alts := alt_texts(book)) > 2 and all(map(HAN.search, alts))
+
+
+def bare_text(source: str) -> str:
+    """What a page shows of a Markdown text as text, code and formulas aside."""
+    return "".join(
+        part.content
+        for block in MarkdownIt("commonmark").enable("table").parse(FORMULA.sub(" ", source))
+        for part in block.children or []
+        if part.type == "text"
+    )
+
+
+@pytest.mark.parametrize("path", [*notebooks("zh"), *(ROOT / "docs" / "zh").glob("*.md")], ids=lambda path: path.stem)
+def test_no_star_is_left_over(path):
+    """Between a Chinese mark and a character a closing ``**`` is none: the mark must stand outside of it."""
+    if path.suffix == ".md":
+        texts = {path.name: path.read_text(encoding="utf-8")}
+    else:
+        cells = nbformat.read(path, as_version=4).cells
+        texts = {cell.id: cell.source for cell in cells if cell.cell_type == "markdown"}
+    for name, text in texts.items():
+        assert "*" not in bare_text(text.replace("*.txt", "")), f"{path.name}, {name}"
 
 
 @pytest.mark.parametrize("path", notebooks("zh"), ids=lambda path: path.stem)

@@ -42,13 +42,14 @@ def explore(
             controls keep the value they begin with.
         controls: as for ``ipywidgets.interact``: a text, a number range, a list of choices.
     """
+    from ipywidgets import interact, interactive
+
     if headless():
         if stills:
             name, values = stills
-            start = {other: _first(control) for other, control in controls.items()}
-            display(Stills(name, {value: draw(**start | {name: value}) for value in values}))
+            start = {other: interactive.widget_from_abbrev(control).value for other, control in controls.items()}
+            display(Stills(_(name), {value: draw(**start | {name: value}) for value in values}))
         return
-    from ipywidgets import interact
 
     @wraps(draw)
     def shown(**values: object) -> object:
@@ -58,11 +59,6 @@ def explore(
 
     for control in interact(shown, **controls).widget.kwargs_widgets:
         control.description = _(control.description)
-
-
-def _first(control: object) -> object:
-    """The value that a control begins with: the first of a list or a range, or the value itself."""
-    return control[0] if isinstance(control, list | tuple) else control
 
 
 class AttentionExplorer:
