@@ -18,6 +18,7 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.recipe import LIVE, SCALES, Recipe, live_recipe, load_recipe, recipe_from_notebook
 
 NAMES = [path.stem for path in notebooks()]
+BOTH = [*notebooks("en"), *notebooks("zh")]
 IN_COLAB = "https://colab.research.google.com/github/minirbt-course/minirbt-course/blob/main/notebooks/"
 
 
@@ -79,9 +80,8 @@ def test_the_course_leaves_executed_notebooks_and_a_site(tmp_path, monkeypatch, 
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_committed_notebooks_are_clean(name):
-    path = ROOT / "notebooks" / f"{name}.ipynb"
+@pytest.mark.parametrize("path", BOTH, ids=lambda path: str(path.relative_to(ROOT / "notebooks")))
+def test_committed_notebooks_are_clean(path):
     content = nbformat.read(path, as_version=4)
     code = [cell for cell in content.cells if cell.cell_type == "code" and cell.source.strip()]
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
@@ -102,16 +102,18 @@ def test_committed_notebooks_are_clean(name):
 
 
 def test_links_between_notebooks_lead_somewhere():
-    for path in notebooks():
+    for path in BOTH:
         for cell in nbformat.read(path, as_version=4).cells:
             for link in re.findall(r"\]\(([^)#]+\.(?:ipynb|md))\)", cell.source):
-                assert (path.parent / link.removeprefix(IN_COLAB)).exists(), f"{path.name}: {link}"
+                target = ROOT / "notebooks" / link.removeprefix(IN_COLAB) if IN_COLAB in link else path.parent / link
+                assert target.exists(), f"{path}: {link}"
 
 
 def test_every_notebook_links_to_itself_in_colab():
-    for path in notebooks():
+    for path in BOTH:
         first = nbformat.read(path, as_version=4).cells[0].source
-        assert f"[Open in Colab]({IN_COLAB}{path.name})" in first, path.name
+        said = "在 Colab 中打开" if path.parent.name == "zh" else "Open in Colab"
+        assert f"[{said}]({IN_COLAB}{path.relative_to(ROOT / 'notebooks')})" in first, path
 
 
 # --- parameters -----------------------------------------------------------------------------------------------------
@@ -275,6 +277,7 @@ def set_up_cell(name: str) -> str:
 def test_every_notebook_has_the_same_set_up_cell():
     """test_full_size.py runs it in an environment without the course."""
     (cell,) = {set_up_cell(name) for name in NAMES}
+    (_,) = {set_up_cell(f"zh/{name}") for name in NAMES}
     assert cell.count('%pip install --quiet "minirbt-helpers[colab] @ git+https://') == 1
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
     (extra,) = re.findall(r"^colab = \[(.+)\]$", (ROOT / "pyproject.toml").read_text(), re.M)
