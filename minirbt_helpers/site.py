@@ -51,7 +51,6 @@ def _lay_out(language: str, source: Path) -> Path:
     for part in ("docs", "notebooks"):
         others = shutil.ignore_patterns("site", *LANGUAGES)
         shutil.copytree(edition(project_root() / part, language), source / part, ignore=others)
-    shutil.copy(docs / "family.png", source / "docs")
     return source
 
 

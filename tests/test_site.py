@@ -65,11 +65,8 @@ def test_every_notebook_and_page_is_there(site, language):
 
 def test_each_page_leads_to_the_same_one_in_the_other_language(site, pages):
     for file, page in pages.items():
-        (there,) = page.switches or [None]
+        (there,) = page.switches
         inside = file.relative_to(site)
-        if inside.parts[0] == "_modules" or there is None:
-            assert file.stem in ("genindex", "py-modindex", "search") or inside.parts[0] == "_modules", inside
-            continue
         target = (file.parent / there).resolve()
         chinese = inside.parts[0] == "zh"
         same = site / inside.relative_to("zh") if chinese else site / "zh" / inside
@@ -153,7 +150,8 @@ def open_page(browser, site):
     for page in opened:
         page.close()
     assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
-    assert not faults
+    # The search shows lines of what it found where it can fetch them, which no browser allows from the file system.
+    assert not [fault for fault in faults if fault != "Failed to fetch"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -220,7 +218,7 @@ def test_one_chooses_a_head_and_hovers(open_page, language):
     token = box.locator("svg text[tabindex]").nth(1)
     token.hover()
     keep_screenshot(page, f"heads-{language}")
-    shares = [int(share) for share in re.findall(r"(\d+)%", " ".join(box.locator("svg text").all_inner_texts()))]
+    shares = [int(share) for share in re.findall(r"(\d+)%", " ".join(box.locator("svg text").all_text_contents()))]
     assert len(shares) == box.locator("svg text[tabindex]").count() and 90 <= sum(shares) <= 110
     page.mouse.move(0, 0)
-    assert "%" not in " ".join(box.locator("svg text").all_inner_texts())
+    assert "%" not in " ".join(box.locator("svg text").all_text_contents())

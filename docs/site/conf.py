@@ -92,7 +92,8 @@ def name_other_language(app, page: str, template: str, context: dict, tree: obje
     """Where the switch on a page leads: to the same page in the other language, or to its first page."""
     other = Path(app.srcdir).parent / ("en" if CHINESE else "zh")
     if other.is_dir():
-        there = page if any((other / f"{page}.{ending}").exists() for ending in ("md", "ipynb")) else "index"
+        made = template != "page.html"  # by Sphinx, in both languages: the index of names, the search
+        there = page if made or any((other / f"{page}.{kind}").exists() for kind in ("md", "ipynb")) else "index"
         context["other_language"] = {
             "code": "en" if CHINESE else "zh",
             "name": "English" if CHINESE else "中文",
