@@ -472,7 +472,7 @@ def _crossing(words, order, budget, luck, later=False):
     title="A fair budget",
     difficulty=2,
     minutes=12,
-    use="every word gets nearly the same chance",
+    use="long words and short ones get more equal chances",
     cases=lambda: [
         ([[1]], [0], 1.0, 0.9),
         ([[1, 2]], [0], 1.5, 0.7),

@@ -80,6 +80,11 @@ class Machine:
     source: str
     devices: int = 1
 
+    @property
+    def label(self) -> str:
+        """The machine and where its shares come from, in the language that is set: ``"one H200, assumed"``."""
+        return _("{machine}, {source}").format(machine=_(self.name), source=_(self.source))
+
     def hours(self, stage: str) -> float:
         """Hours of a published stage: all its tokens, evaluations and checkpoints aside."""
         recipe = load_recipe("full")
@@ -93,7 +98,7 @@ class Machine:
 ASSUMED = (
     Machine(N_("one RTX 4090"), "NVIDIA GeForce RTX 4090", 165e12, dict.fromkeys(TAUGHT, 0.30), N_("assumed")),
     Machine(N_("one H200"), "NVIDIA H200", 989e12, dict.fromkeys(TAUGHT, 0.40), "assumed"),
-    Machine("8 x H200", "NVIDIA H200", 989e12, dict.fromkeys(TAUGHT, 0.40), "assumed", devices=8),
+    Machine(N_("8 x H200"), "NVIDIA H200", 989e12, dict.fromkeys(TAUGHT, 0.40), "assumed", devices=8),
 )
 
 
