@@ -208,7 +208,7 @@ def _without(counts: Tensor, chance: Tensor) -> Tensor:
             lambda counts: ppmi(counts) / torch.tensor(2.0).log(),
         ),
         (
-            "You clip before the logarithm, so that 1 is added everywhere.",
+            "You add 1 to the ratio before the logarithm. Take the logarithm first, then make negative numbers 0.",
             lambda counts: _information(counts).exp().nan_to_num(0).add(1).log(),
         ),
     ],
