@@ -198,13 +198,13 @@ def test_an_exercise_is_checked_helped_with_and_recorded(browser, lab):
     """A wrong answer, a hint, the right answer, a question answered with the mouse, the picture of progress."""
     page = opened(browser, lab, "exercises")
     page.locator(".jp-Notebook svg").last.wait_for(timeout=90_000)
-    for said in ("The first difference", "When does a word fit?", "1 of 5 exercises of this notebook are done"):
+    for said in ("The first difference", "When does a word fit?", "1 of 6 exercises of this notebook are done"):
         page.get_by_text(said).first.wait_for(timeout=20_000)
     page.get_by_text("The word of two is passed over").last.click()
     page.get_by_role("button", name="Answer").first.click()
     page.get_by_text("Passing over keeps both laws").last.wait_for(timeout=20_000)
     page.locator(".jp-Notebook .jp-CodeCell", has_text="progress()").last.locator(".jp-InputArea-editor").click()
     page.keyboard.press("Shift+Enter")
-    page.locator('svg[aria-label*="1 of 5 exercises, 1 of 4 questions"]').first.wait_for(timeout=20_000)
+    page.locator('svg[aria-label*="1 of 6 exercises, 1 of 4 questions"]').first.wait_for(timeout=20_000)
     keep_screenshot(page, "5-exercises", full_page=True)
     assert page.strangers == []

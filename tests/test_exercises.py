@@ -419,7 +419,7 @@ def test_check_notes_success_and_nothing_else(workspace, capsys):
     exercises.check("whole_words", lambda *_: set())
     assert not (workspace / records.FILE).exists()
     exercises.check("whole_words", find("whole_words").solve)
-    assert "1 of 5 exercises of this notebook are done" in capsys.readouterr().out
+    assert "1 of 6 exercises of this notebook are done" in capsys.readouterr().out
     first = records.read_record()
     assert list(first["exercises"]) == ["whole_words"]
     exercises.check("whole_words", find("whole_words").solve)
@@ -525,7 +525,7 @@ def test_progress_draws_and_says_what_is_done():
     records.note_success("an exercise of an older edition")
     records.note_answer("budget_of_forty", False)
     shown = Progress()
-    assert "01 Whole-word masking: 1 of 5 exercises, 0 of 4 questions" in repr(shown)
+    assert "01 Whole-word masking: 1 of 6 exercises, 0 of 4 questions" in repr(shown)
     page = shown.html()
     assert f'aria-label="1 of {len(EXERCISES)} exercises done.' in page, "a screen reader hears the same"
     assert "whole_words: Whole words under a budget (done)" in page and "<details>" in page

@@ -131,12 +131,13 @@ def test_an_unknown_language_is_refused():
 
 
 def test_language_is_no_setting_of_a_run(capsys):
-    lesson = start({"SCALE": "sample", "LANGUAGE": "zh"})
-    try:
-        assert chosen_language() == "zh" and HAN.search(capsys.readouterr().out)
-        assert lesson.recipe == start({"SCALE": "sample", "LANGUAGE": "en"}).recipe
-    finally:
-        set_language("en")
+    with plt.rc_context():  # start sets matplotlib up
+        lesson = start({"SCALE": "sample", "LANGUAGE": "zh"})
+        try:
+            assert chosen_language() == "zh" and HAN.search(capsys.readouterr().out)
+            assert lesson.recipe == start({"SCALE": "sample", "LANGUAGE": "en"}).recipe
+        finally:
+            set_language("en")
 
 
 # --- pictures -------------------------------------------------------------------------------------------------------

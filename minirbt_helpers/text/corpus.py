@@ -356,7 +356,8 @@ def cached_blocks(
     if not folder.is_dir():
         with clear_disk_errors(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            alone = FileLock(f"{folder}.lock").acquire()  # side by side, one notebook makes them
+            # Of notebooks that run side by side one makes the blocks, and the others wait.
+            alone = FileLock(folder.with_name(f".{folder.name}.lock")).acquire()
         with alone:
             if not folder.is_dir():
                 return make()
