@@ -15,6 +15,7 @@ from .recipe import Recipe, load_recipe, parameters_table, recipe_from_notebook
 from .workspace import clear_disk_errors, processors, project_root, renew_table, versions
 
 MOST_AT_ONCE = 4  # notebooks; each takes up to 2 GB
+LONGEST = ("04", "09")  # notebooks that train: they begin first, so that none of them is left for the end
 
 
 def start(namespace: Mapping[str, object]) -> "Lesson":
@@ -164,7 +165,8 @@ def _run_all(chosen: list[Path], folder: Path, scale: str) -> Iterator[tuple[str
         return
     os.environ.setdefault("OMP_NUM_THREADS", str(processors() // together))
     with ProcessPoolExecutor(together, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(_run_one, notebook, folder, scale) for notebook in chosen]
+        ordered = sorted(chosen, key=lambda notebook: not notebook.name.startswith(LONGEST))
+        running = [pool.submit(_run_one, notebook, folder, scale) for notebook in ordered]
         try:
             yield from (done.result() for done in as_completed(running))
         except BaseException:
