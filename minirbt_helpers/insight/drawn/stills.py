@@ -1,5 +1,6 @@
 """Pictures to move in a page without a kernel: all that the site's script (course.js) needs stands in the page."""
 
+import base64
 import io
 import json
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from ...language import _
 from ..measured.attention import Attention
 from ..measured.reading import Reading
-from .canvas import Drawing
+from .canvas import Drawing, mime_bundle
 
 
 class Stills:
@@ -33,6 +34,17 @@ class Stills:
             for place, (value, picture) in enumerate(self.pictures.items())
         ]
         return f'<div class="stills" data-name="{escape(self.name)}">{"".join(shown)}</div>'
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str] | tuple[dict[str, str], dict[str, dict]]:
+        """HTML, and a PNG of the first picture for viewers that show no SVG."""
+        html, first = self._repr_html_(), next(iter(self.pictures.values()))
+        if isinstance(first, Drawing):
+            return mime_bundle(html, first)
+        if not isinstance(first, Figure):
+            return {"text/html": html}
+        stream = io.BytesIO()
+        first.savefig(stream, format="png")
+        return {"text/html": html, "image/png": base64.b64encode(stream.getvalue()).decode()}
 
 
 class HeadsToTurn:
@@ -59,6 +71,10 @@ class HeadsToTurn:
         }
         text = escape(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
         return f'<div class="heads" data-attention="{text}">{self.picture._repr_html_()}</div>'
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict]]:
+        """HTML, and a PNG of the one head for viewers that show no SVG."""
+        return mime_bundle(self._repr_html_(), self.picture)
 
 
 def _html(picture: object) -> str:
