@@ -53,7 +53,6 @@ def pack(
     known_marks: KnownMarks = False,
 ) -> None:
     """Cut text into blocks of one length, references carried along."""
-    from ..marks import tell_unknown
     from ..models import load_tokenizer
     from ..text import build_blocks, load_segmenter, reference_files
 
@@ -69,9 +68,7 @@ def pack(
         references=references,
         processes=processes,
     )
-    print(_("{count:,} blocks of {length} tokens: {folder}").format(count=len(blocks), length=length, folder=output))
-    if told := tell_unknown(blocks, tokenizer):
-        print(told)
+    _report(blocks, length, output, tokenizer)
 
 
 @app.command()
@@ -96,7 +93,6 @@ def shard(
     known_marks: KnownMarks = False,
 ) -> None:
     """References and blocks of a big corpus, on several processes and machines (extra: full); run again to go on."""
-    from ..marks import tell_unknown
     from ..models import load_tokenizer
 
     try:
@@ -112,7 +108,13 @@ def shard(
         said = _("this share is done ({step}); other shards or steps of {folder} are not, yet")
         print(said.format(step=step, folder=output))
     else:
-        said = _("{count:,} blocks of {length} tokens: {folder}")
-        print(said.format(count=len(blocks), length=length, folder=corpus.blocks))
-        if told := tell_unknown(blocks, tokenizer):
-            print(told)
+        _report(blocks, length, corpus.blocks, tokenizer)
+
+
+def _report(blocks, length: int, folder: Path, tokenizer) -> None:
+    """Say what was made, and how much of it the vocabulary lacks."""
+    from ..marks import tell_unknown
+
+    print(_("{count:,} blocks of {length} tokens: {folder}").format(count=len(blocks), length=length, folder=folder))
+    if told := tell_unknown(blocks, tokenizer):
+        print(told)
