@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow
 import pytest
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.lines import read_lines
 from minirbt_helpers.text import build_blocks, cached_blocks
-from minirbt_helpers.text.pipeline import MakeReferences, ShardedCorpus
+from minirbt_helpers.text.pipeline import STARTS, MakeReferences, ShardedCorpus, _start
 from minirbt_helpers.text.sources import Files, HubText, text_source
 
 pytestmark = pytest.mark.slow  # processes, training or notebooks
@@ -183,6 +184,24 @@ def test_ray_shares_the_work(alone, tmp_path):
     assert done.returncode == 0, done.stderr
     assert marks(tmp_path, "references") == marks(tmp_path, "blocks") == list(range(TASKS))
     assert contents(tmp_path) == contents(alone.output)
+
+
+@pytest.mark.parametrize("slow", [STARTS - 1, STARTS])
+def test_ray_may_be_slow_to_start(slow):
+    """It gives a new node 30 s, which a busy machine needs for itself; its error is a plain Exception."""
+    begun = []
+
+    def init(**options):
+        begun.append(options)
+        if len(begun) <= slow:
+            raise Exception("The current node timed out during startup.")
+
+    if slow < STARTS:
+        _start(SimpleNamespace(init=init, shutdown=lambda: None), workers=2)
+    else:
+        with pytest.raises(CourseError, match=r"Ray did not start .*timed out.*\n.*--executor local"):
+            _start(SimpleNamespace(init=init, shutdown=lambda: None), workers=2)
+    assert len(begun) == min(slow + 1, STARTS)
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet", "arrow"])

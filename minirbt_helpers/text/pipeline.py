@@ -35,6 +35,7 @@ from .tokens import encoder
 
 Step = Literal["references", "blocks", "all"]
 ONE_THREAD = {"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # in each of several workers
+STARTS = 3  # of Ray, before it is given up
 
 
 class ReadText(PipelineStep):
@@ -187,6 +188,21 @@ class RayExecutor(RayPipelineExecutor):
         return super()._run_for_rank(rank, local_rank, node_rank)
 
 
+def _start(ray, workers: int) -> None:
+    """Join the cluster of ``RAY_ADDRESS``, or start one here: Ray waits 30 s for it, too little on a busy machine."""
+    joined = "RAY_ADDRESS" in os.environ
+    local = {} if joined else {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, **local)
+            return
+        except Exception as problem:  # a plain one: the node timed out
+            ray.shutdown()
+            if not left:
+                fix = "look at RAY_ADDRESS" if joined else "run again when the machine is less busy, or --executor local"
+                raise CourseError(f"Ray did not start ({problem})", fix=fix) from problem
+
+
 class ShardedCorpus:
     """References and blocks of a text in a folder, made shard by shard.
 
@@ -308,8 +324,7 @@ class ShardedCorpus:
         except ModuleNotFoundError as problem:
             raise CourseError("ray is not installed", fix="pip install 'minirbt-helpers[full]'") from problem
         if not ray.is_initialized():
-            local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": max(workers, os.cpu_count() or 1)}
-            ray.init(runtime_env={"env_vars": ONE_THREAD}, log_to_driver=False, **local)
+            _start(ray, workers)
         return RayExecutor(
             steps,
             tasks=self.tasks,
