@@ -199,7 +199,7 @@ def _start(ray, workers: int) -> None:
         except Exception as problem:  # a plain one: the node timed out
             ray.shutdown()
             if not left:
-                fix = "look at RAY_ADDRESS" if joined else "run again when the machine is less busy, or --executor local"
+                fix = "look at RAY_ADDRESS" if joined else "again when the machine is less busy, or --executor local"
                 raise CourseError(f"Ray did not start ({problem})", fix=fix) from problem
 
 
