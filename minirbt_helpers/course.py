@@ -114,7 +114,10 @@ class Lesson:
         folder = run_folder(self.recipe, stage)
         if not folder.is_dir():
             raise CourseError(
-                f"no {stage} yet", where=folder, fix="run notebook 04 (or minirbt distill) at this scale first"
+                "no {stage} yet",
+                where=folder,
+                fix="run notebook 04 (or minirbt distill) at this scale first",
+                stage=stage,
             )
         return folder
 
@@ -185,7 +188,12 @@ def _chosen(only: str) -> list[Path]:
     there = notebooks()
     chosen = [notebook for notebook in there if notebook.name.startswith(only)]
     if not chosen:
-        raise CourseError(f"no notebook begins with {only!r}", fix=", ".join(path.stem for path in there))
+        raise CourseError(
+            "no notebook begins with {only!r}",
+            fix="one of {names}",
+            only=only,
+            names=", ".join(path.stem for path in there),
+        )
     return chosen
 
 
@@ -209,9 +217,12 @@ def _execute(notebook: Path, output: Path, parameters: dict, cwd: Path | None = 
         papermill.execute_notebook(**paths, parameters=parameters, progress_bar=False, kernel_name="python3")
     except PapermillExecutionError as problem:
         raise CourseError(
-            f"cell {problem.exec_count} failed: {problem.ename}: {problem.evalue}",
+            "cell {number} failed: {kind}: {problem}",
             where=output,
             fix="open it: the traceback is above the cell",
+            number=problem.exec_count,
+            kind=problem.ename,
+            problem=problem.evalue,
         ) from problem
 
 

@@ -3,20 +3,25 @@
 import warnings
 from functools import partial
 
+from .language import _
+
 
 class CourseError(Exception):
     """An input or a setting the course cannot work with.
 
     Args:
-        what: what was wrong, in one sentence.
-        where: the place, as ``file`` or ``file, line 12``; left out of the message when empty.
+        what: what was wrong, in one sentence. It is said in the language that is set.
+        where: the place, as ``file`` or :func:`line_of` it; left out of the message when empty.
         fix: what the reader can do.
+        fields: what stands in the braces of ``what`` and ``fix``, as for ``str.format``; where there are none,
+            braces are braces.
     """
 
-    def __init__(self, what: str, *, where: object = "", fix: str = ""):
-        self.what, self.where, self.fix = what, str(where), fix
+    def __init__(self, what: str, /, *, where: object = "", fix: str = "", **fields: object):
+        self.what, self.fix = (_(text).format(**fields) if fields else _(text) for text in (what, fix))
+        self.where = str(where)
         place = f"{self.where}: " if self.where else ""
-        super().__init__(f"{place}{what}" + (f"\n  -> {fix}" if fix else ""))
+        super().__init__(f"{place}{self.what}" + (f"\n  -> {self.fix}" if self.fix else ""))
 
     def __reduce__(self):
         """An error keeps its parts on its way out of another process."""
@@ -31,17 +36,22 @@ class CourseWarning(UserWarning):
     """Something a reader should know; the work goes on. It is printed as one plain line, without file and code."""
 
 
-def note(what: str, *, where: object = "", fix: str = "") -> None:
+def line_of(file: object, number: int) -> str:
+    """A place for an error: a line of a file, counted from 1."""
+    return _("{file}, line {number}").format(file=file, number=number)
+
+
+def note(what: str, /, *, where: object = "", fix: str = "", **fields: object) -> None:
     """Tell the reader what was found and done about it, as a :class:`CourseWarning`; arguments as an error's.
 
     Python says the same note once; ``warnings.filterwarnings`` silences it or makes an error of it.
     """
-    warnings.warn(CourseWarning(str(CourseError(what, where=where, fix=fix))), stacklevel=2)
+    warnings.warn(CourseWarning(str(CourseError(what, where=where, fix=fix, **fields))), stacklevel=2)
 
 
 def _plainly(message, category, filename, lineno, line=None) -> str:
     if issubclass(category, CourseWarning):
-        return f"note: {message}\n"
+        return _("note: {message}").format(message=message) + "\n"
     return _before(message, category, filename, lineno, line)
 
 

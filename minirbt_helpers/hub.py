@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import CourseError
+from .language import N_, _
 from .sniffing import require_whole
 from .workspace import quiet_datasets, resolve
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_FOR_TORCH = ["*.msgpack", "*.h5", "*.ot", "*.onnx", "*.tflite", "*.mlmodel"]
-ELSEWHERE = "check the network, set HF_ENDPOINT to a mirror, or download it elsewhere and give the folder"
+ELSEWHERE = N_("check the network, set HF_ENDPOINT to a mirror, or download it elsewhere and give the folder")
 CHECKSUMS = {64: lambda: hashlib.sha256(), 40: lambda: hashlib.sha1(usedforsecurity=False)}  # by length in hex
 
 
@@ -43,9 +44,12 @@ def fetch_model(name_or_path: str | Path) -> Path:
         return folder
     name, revision = split_revision(name_or_path)
     if not is_hub_id(name):
-        owned = f", such as google-bert/{name}" if name.startswith("bert-") else ""
-        fix = f"check the path, or give a hub id with its owner (owner/name{owned})"
-        raise CourseError("no such model folder", where=name_or_path, fix=fix)
+        raise CourseError(
+            "no such model folder",
+            where=name_or_path,
+            fix="check the path, or give a hub id with its owner, such as {example}",
+            example=f"google-bert/{name}" if name.startswith("bert-") else "hfl/minirbt-h256",
+        )
     from huggingface_hub import snapshot_download
 
     with clear_hub_errors("model", name, revision):
@@ -166,28 +170,35 @@ def _explain(problem: Exception, kind: str, name: str, revision: str | None) -> 
         return any(isinstance(one, kinds) for one in causes)
 
     if any(isinstance(one, OSError) and one.errno in NO_ROOM for one in causes):
-        fix = "free some space, or set HF_HOME to a folder on another disk; run again, and what is whole is kept"
-        return f"the disk is full, and {name!r} does not fit ({constants.HF_HOME})", fix
+        fix = _("free some space, or set HF_HOME to a folder on another disk; run again, and what is whole is kept")
+        return _("the disk is full, and {name!r} does not fit ({folder})").format(
+            name=name, folder=constants.HF_HOME
+        ), fix
     if raised(errors.OfflineModeIsEnabled) or (constants.HF_HUB_OFFLINE and raised(errors.LocalEntryNotFoundError)):
-        version = f" at {revision!r}" if revision else ""
-        return (
-            f"{name!r}{version} was not downloaded before, and HF_HUB_OFFLINE keeps off the network",
-            "fetch it once with HF_HUB_OFFLINE=0, or give a folder",
-        )
+        what = _("{name!r} was not downloaded before, and HF_HUB_OFFLINE keeps off the network")
+        asked = f"{name}@{revision}" if revision else name
+        return what.format(name=asked), _("fetch it once with HF_HUB_OFFLINE=0, or give a folder")
     if raised(errors.GatedRepoError):
-        return f"{name!r} is handed out on request only", "ask for access on its page, then: hf auth login"
+        what, fix = _("{name!r} is handed out on request only"), _("ask for access on its page, then: hf auth login")
+        return what.format(name=name), fix
     if raised(errors.RevisionNotFoundError):
-        return f"{name!r} has no revision {revision!r}", f"a branch, a tag or a commit of that {kind}"
+        what, fix = _("{name!r} has no revision {revision!r}"), _("a branch, a tag or a commit of it")
+        return what.format(name=name, revision=revision), fix
     if raised(errors.RepositoryNotFoundError, errors.HFValidationError, DatasetNotFoundError):
-        return f"the hub has no {kind} {name!r}", "check the spelling, or log in if it is private: hf auth login"
+        what = _("the hub has no model {name!r}") if kind == "model" else _("the hub has no dataset {name!r}")
+        return what.format(name=name), _("check the spelling, or log in if it is private: hf auth login")
     if isinstance(problem, errors.RemoteEntryNotFoundError):
         file = str(problem.response.url).rpartition("/")[2]
-        return f"{file} of {name!r} is missing on the hub", "try another revision or another mirror"
+        what, fix = _("{file} of {name!r} is missing on the hub"), _("try another revision or another mirror")
+        return what.format(file=file, name=name), fix
     if "onsistency check" in reason:
-        return f"the download of {name!r} broke off ({reason})", "run again: what is whole is kept"
+        what, fix = _("the download of {name!r} broke off ({reason})"), _("run again: what is whole is kept")
+        return what.format(name=name, reason=reason), fix
     if type(problem) is ValueError:  # of the library datasets: its message lists what there is
-        return f"{name!r} has no such part ({reason})", "check config, split and column against its page"
-    return f"cannot fetch {name!r} from {constants.ENDPOINT} ({reason})", ELSEWHERE
+        what, fix = _("{name!r} has no such part ({reason})"), _("check config, split and column against its page")
+        return what.format(name=name, reason=reason), fix
+    what = _("cannot fetch {name!r} from {place} ({reason})")
+    return what.format(name=name, place=constants.ENDPOINT, reason=reason), _(ELSEWHERE)
 
 
 def _causes(problem: BaseException | None) -> Iterator[BaseException]:

@@ -4,7 +4,8 @@ The package is written in English. ``_("…")`` gives a text in the language tha
 no translation. The Chinese stands in gettext catalogues, ``locale/zh/*.po``: one for each room, and one for the
 exercises of each notebook. A text with figures is looked up before they are filled in:
 ``_("{done} of {all} exercises").format(done=2, all=5)``.
-A text that is looked up later is marked where it stands: ``N_("…")``. tests/test_language.py finds both.
+A text that is looked up later is marked where it stands: ``N_("…")``. Errors and notes look theirs up themselves:
+``CourseError("no such file: {name}", name=name)``. tests/test_language.py finds all three.
 """
 
 import io
@@ -12,8 +13,6 @@ from functools import cache
 from gettext import GNUTranslations
 from pathlib import Path
 from unicodedata import east_asian_width
-
-from .errors import CourseError
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 CATALOGUES = Path(__file__).parent / "locale"
@@ -28,7 +27,14 @@ def set_language(language: str) -> None:
     """
     global _chosen
     if language not in LANGUAGES:
-        raise CourseError(f"unknown LANGUAGE {language!r}", fix=f"one of {', '.join(map(repr, LANGUAGES))}")
+        from .errors import CourseError  # which speaks the language that is set here
+
+        raise CourseError(
+            "unknown LANGUAGE {language!r}",
+            fix="one of {names}",
+            language=language,
+            names=", ".join(map(repr, LANGUAGES)),
+        )
     _chosen = language
 
 

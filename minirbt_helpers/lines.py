@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from .errors import CourseError
+from .errors import CourseError, line_of
+from .language import N_, _
 from .sniffing import HEAD, disguise
 
 BATCH = 2**18  # bytes of text that go through the text room at once
@@ -49,13 +50,16 @@ def read_batches(file: str | Path, size: int = BATCH, start: int = 0, end: int |
                 at += len(raw)
     except OSError as problem:
         raise CourseError(
-            f"cannot read the file ({problem.strerror})", where=file, fix="check the path; text files are UTF-8"
+            "cannot read the file ({reason})",
+            where=file,
+            fix="check the path; text files are UTF-8",
+            reason=problem.strerror,
         ) from problem
 
 
 def _split(raw: bytes, file: str | Path, at: int) -> list[str]:
     if not at and (found := disguise(raw[:HEAD])):
-        raise CourseError(f"this is {found[0]}", where=file, fix=found[1])
+        raise CourseError("this is {kind}", where=file, fix="{way}", kind=found[0], way=found[1])
     raw = raw.removesuffix(b"\n")
     if not at:
         raw = raw.removeprefix(b"\xef\xbb\xbf")  # a byte order mark is not text
@@ -66,9 +70,11 @@ def _split(raw: bytes, file: str | Path, at: int) -> list[str]:
         with open(file, "rb") as stream:
             done = sum(piece.count(b"\n") for piece in iter(lambda: stream.read(min(BATCH, at - stream.tell())), b""))
         raise CourseError(
-            f"not UTF-8 at byte {len(broken) + 1} of the line",
-            where=f"{file}, line {done + len(before) + 1}",
-            fix=_conversion(raw),
+            "not UTF-8 at byte {byte} of the line",
+            where=line_of(file, done + len(before) + 1),
+            fix="{way}",
+            way=_conversion(raw),
+            byte=len(broken) + 1,
         ) from problem
     return [line.removesuffix("\r") for line in lines] if b"\r" in raw else lines
 
@@ -76,8 +82,10 @@ def _split(raw: bytes, file: str | Path, at: int) -> list[str]:
 def _conversion(raw: bytes) -> str:
     """What to do about bytes that are not UTF-8: mend the few that are broken, or convert from a likely encoding."""
     if raw.decode("utf-8", "replace").count("\ufffd") * 100 < len(raw):
-        return "few bytes are broken: mend the line, or leave them out: iconv -c -f UTF-8 -t UTF-8 old >new"
-    return f"convert the file first, for example: iconv -f {_encoding(raw)} -t UTF-8 old >new"
+        return _("few bytes are broken: mend the line, or leave them out: iconv -c -f UTF-8 -t UTF-8 old >new")
+    return _("convert the file first, for example: {command}").format(
+        command=f"iconv -f {_encoding(raw)} -t UTF-8 old >new"
+    )
 
 
 def _encoding(raw: bytes) -> str:
@@ -101,10 +109,14 @@ def require_text(file: str | Path) -> None:
     if not first:
         raise CourseError("the file holds no text", where=file, fix="one paragraph or sentence per line, UTF-8")
     if all(map(_is_json_object, first)):
-        fix = f"take the text out of the field that holds it, for example: jq -r .text {file} >text.txt"
-        raise CourseError("these are JSON lines, not plain text", where=file, fix=fix)
+        raise CourseError(
+            "these are JSON lines, not plain text",
+            where=file,
+            fix="take the text out of the field that holds it, for example: jq -r .text {file} >text.txt",
+            file=file,
+        )
     if re.match(r"<doc\b[^>]*>\s*$", first[0]) or re.match(r"\s*<(\?xml|mediawiki)\b", first[0]):
-        fix = "take the tags away first (WikiExtractor's: grep -v -e '^<doc ' -e '^</doc>$')"
+        fix = N_("take the tags away first (WikiExtractor's: grep -v -e '^<doc ' -e '^</doc>$')")
         raise CourseError("tags stand around the text: this is no plain text", where=file, fix=fix)
     refuse_old_line_ends(file, first)
 
@@ -112,7 +124,7 @@ def require_text(file: str | Path) -> None:
 def refuse_old_line_ends(file: str | Path, lines: Sequence[str]) -> None:
     r"""Refuse a file of one line with ``\r`` in it, given its lines: these end as on old Macs."""
     if len(lines) == 1 and "\r" in lines[0].strip("\r"):
-        fix = "convert them: tr '\\r' '\\n' <old >new"
+        fix = N_("convert them: tr '\\r' '\\n' <old >new")
         raise CourseError("the lines end as on old Macs (CR): all are one line here", where=file, fix=fix)
 
 

@@ -90,9 +90,11 @@ def _read(run: Path) -> tuple[dict, list[dict]]:
         made["recipe"]["teacher"], made["stage"], rows[-1]["step"]
     except (OSError, ValueError, KeyError, IndexError, TypeError) as problem:
         raise CourseError(
-            f"not a finished run ({type(problem).__name__}: {problem})",
+            "not a finished run ({kind}: {problem})",
             where=run,
             fix="a folder that `minirbt distill` left, such as runs/full/student",
+            kind=type(problem).__name__,
+            problem=problem,
         ) from problem
     return made, rows
 

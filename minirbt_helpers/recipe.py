@@ -24,7 +24,7 @@ def _read_matches(given: object) -> object:
         return json.loads(given)
     file = Path(given).expanduser()
     if not file.is_file():
-        raise ValueError("neither a JSON list nor a file that exists")
+        raise ValueError(_("neither a JSON list nor a file that exists"))
     return json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -190,18 +190,22 @@ def load_recipe(scale: str = "sample", **overrides: object) -> Recipe:
         CourseError: unknown scale, unknown field or a value of the wrong type, each with what exists.
     """
     if scale not in SCALES:
-        raise CourseError(f"unknown SCALE {scale!r}", fix=f"one of {', '.join(map(repr, SCALES))}")
+        raise CourseError(
+            "unknown SCALE {scale!r}", fix="one of {names}", scale=scale, names=", ".join(map(repr, SCALES))
+        )
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         recipe = Recipe(**{"scale": scale, "output_dir": str(default_runs()), **SCALES[scale], **given})
     except ValidationError as problem:
-        raise CourseError(_explain(problem), fix=_advice(problem)) from None
+        raise CourseError("{what}", fix="{advice}", what=_explain(problem), advice=_advice(problem)) from None
     if recipe.batch_size % recipe.micro_batch:
         if "micro_batch" in given:
             raise CourseError(
-                f"micro_batch {recipe.micro_batch} does not divide batch_size {recipe.batch_size}: "
-                f"{recipe.batch_size} / {recipe.micro_batch} = {recipe.batch_size / recipe.micro_batch:.2f}",
+                "micro_batch {part} does not divide batch_size {whole}: {whole} / {part} = {quotient:.2f}",
                 fix="choose a divisor of batch_size",
+                part=recipe.micro_batch,
+                whole=recipe.batch_size,
+                quotient=recipe.batch_size / recipe.micro_batch,
             )
         fitting = max(size for size in range(1, recipe.micro_batch + 1) if recipe.batch_size % size == 0)
         recipe = recipe.model_copy(update={"micro_batch": fitting})
@@ -247,7 +251,7 @@ def _explain(problem: ValidationError) -> str:
     for error in problem.errors():
         name, value = ".".join(map(str, error["loc"])), error["input"]
         if error["type"] == "extra_forbidden":
-            lines.append(f"unknown parameter {name.upper()} (= {value!r})")
+            lines.append(_("unknown parameter {name} (= {value!r})").format(name=name.upper(), value=value))
         else:
             lines.append(f"{name.upper()} = {value!r} ({type(value).__name__}): {error['msg'].lower()}")
     return "; ".join(lines)
@@ -257,23 +261,26 @@ def _advice(problem: ValidationError) -> str:
     """What to do about the first parameter that is wrong."""
     errors = problem.errors()
     if any(error["type"] == "extra_forbidden" for error in errors):
-        return "the parameters are " + ", ".join(name.upper() for name in Recipe.model_fields)
+        return _("the parameters are {names}").format(names=", ".join(name.upper() for name in Recipe.model_fields))
     error = errors[0]
     name, given = error["loc"][0].upper(), error["input"]
     number = _as_number(given)
     if error["type"] == "int_type" and number is not None and number.is_integer():
-        return f"a whole number, without point and exponent: {name} = {int(number)}"
+        said = _("a whole number, without point and exponent: {name} = {number}")
+        return said.format(name=name, number=int(number))
     if error["type"] == "int_type":
-        return f"a whole number, such as {name} = 100"
+        return _("a whole number, such as {name} = 100").format(name=name)
     if error["type"] == "float_type" and number is not None:
-        return f"YAML takes {given} for text: write it with a decimal point, {name}: {_with_point(str(given))}"
+        said = _("YAML takes {given} for text: write it with a decimal point, {name}: {number}")
+        return said.format(given=given, name=name, number=_with_point(str(given)))
     if error["type"] == "float_type":
-        return f"a number, such as {name} = 0.1"
+        return _("a number, such as {name} = 0.1").format(name=name)
     if error["type"] == "string_type" and number is not None:
-        return f"a text; papermill's -p makes a number of {given}, and -r keeps it a text: -r {name} {given}"
+        said = _("a text; papermill's -p makes a number of {given}, and -r keeps it a text: -r {name} {given}")
+        return said.format(name=name, given=given)
     if error["type"] == "bool_type":
-        return f"a truth value; papermill's -p passes true as text: use -y '{name}: true'"
-    return f"see what {name} may be: minirbt distill --help"
+        return _("a truth value; papermill's -p passes true as text: use -y '{name}: true'").format(name=name)
+    return _("see what {name} may be: minirbt distill --help").format(name=name)
 
 
 def _as_number(given: object) -> float | None:

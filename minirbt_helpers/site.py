@@ -39,7 +39,7 @@ def build_site(notebooks: Path, output: Path, about: str = "") -> Path:
             index.write(f"\n{about}\n")
         for language, source in sources.items():
             if said := _run_sphinx(language, source, edition(folder, language)):
-                raise CourseError(f"the site was not built as it should be: {said}", where=output)
+                raise CourseError("the site was not built as it should be: {said}", where=output, said=said)
     return edition(output) / "index.html"
 
 

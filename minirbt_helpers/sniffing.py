@@ -3,28 +3,29 @@
 from pathlib import Path
 
 from .errors import CourseError
+from .language import N_, _
 
 HEAD = 1024  # bytes looked at
-AGAIN = "download it again: git lfs pull, or hf download"
+AGAIN = N_("download it again: git lfs pull, or hf download")
 UTF_16 = "iconv -f UTF-16 -t UTF-8 old >new"
 # How other files begin, what they are, and what to do about it.
 BEGINNINGS = (
-    (b"version https://git-lfs.github.com/", "a Git LFS pointer, not the file itself", AGAIN),
-    (b"\xff\xfe\x00\x00", "text in UTF-32", "iconv -f UTF-32 -t UTF-8 old >new"),
-    (b"\xff\xfe", "text in UTF-16", UTF_16),
-    (b"\xfe\xff", "text in UTF-16", UTF_16),
-    (b"%PDF-", "a PDF file", "take the text out of it first, for example: pdftotext"),
-    (b"PK\x03\x04", "a ZIP archive (Excel's and Word's files are such, too)", "unpack it, or save it as plain text"),
-    (b"\x1f\x8b", "compressed with gzip", "gunzip it first"),
-    (b"BZh", "compressed with bzip2", "bunzip2 it first"),
-    (b"\xfd7zXZ", "compressed with xz", "unxz it first"),
-    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unzstd it first"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first"),
-    (b"Rar!", "a RAR archive", "unpack it first"),
-    (b"\xd0\xcf\x11\xe0", "an old file of Excel or Word", "save it as plain text, UTF-8"),
-    (b"PAR1", "a Parquet file", "write it out as JSON lines first"),
-    (b"ARROW1", "an Arrow file", "write it out as JSON lines first"),
-    (b"SQLite format 3", "a database of SQLite", "write it out as plain text first"),
+    (b"version https://git-lfs.github.com/", N_("a Git LFS pointer, not the file itself"), AGAIN),
+    (b"\xff\xfe\x00\x00", N_("text in UTF-32"), "iconv -f UTF-32 -t UTF-8 old >new"),
+    (b"\xff\xfe", N_("text in UTF-16"), UTF_16),
+    (b"\xfe\xff", N_("text in UTF-16"), UTF_16),
+    (b"%PDF-", N_("a PDF file"), N_("take the text out of it first, for example: pdftotext")),
+    (b"PK\x03\x04", N_("a ZIP archive (Excel and Word write such, too)"), N_("unpack it, or save it as plain text")),
+    (b"\x1f\x8b", N_("compressed with gzip"), N_("gunzip it first")),
+    (b"BZh", N_("compressed with bzip2"), N_("bunzip2 it first")),
+    (b"\xfd7zXZ", N_("compressed with xz"), N_("unxz it first")),
+    (b"\x28\xb5\x2f\xfd", N_("compressed with zstd"), N_("unzstd it first")),
+    (b"7z\xbc\xaf\x27\x1c", N_("a 7-Zip archive"), N_("unpack it first")),
+    (b"Rar!", N_("a RAR archive"), N_("unpack it first")),
+    (b"\xd0\xcf\x11\xe0", N_("an old file of Excel or Word"), N_("save it as plain text, UTF-8")),
+    (b"PAR1", N_("a Parquet file"), N_("write it out as JSON lines first")),
+    (b"ARROW1", N_("an Arrow file"), N_("write it out as JSON lines first")),
+    (b"SQLite format 3", N_("a database of SQLite"), N_("write it out as plain text first")),
 )  # fmt: skip
 WEB_PAGES = (b"<!doctype html", b"<html")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -40,12 +41,12 @@ def disguise(head: bytes) -> tuple[str, str] | None:
     """
     for beginning, what, fix in BEGINNINGS:
         if head.startswith(beginning):
-            return what, fix
+            return _(what), _(fix)
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(WEB_PAGES):
-        return "a web page, not the file itself", "a browser shows what it says; then download the file again"
+        return _("a web page, not the file itself"), _("a browser shows what it says; then download the file again")
     if head[:HEAD].count(0) * 4 > len(head[:HEAD]):
         order = "LE" if head.index(0) % 2 else "BE"
-        return "text in UTF-16 without a byte order mark, or no text", f"iconv -f UTF-16{order} -t UTF-8 old >new"
+        return _("text in UTF-16 without a byte order mark, or no text"), f"iconv -f UTF-16{order} -t UTF-8 old >new"
     return None
 
 
@@ -74,7 +75,7 @@ def require_config(folder: Path) -> None:
         CourseError: none there, or something else in its place.
     """
     if not (folder / "config.json").is_file():
-        fix = "give a folder written by save_pretrained, whole"
+        fix = N_("give a folder written by save_pretrained, whole")
         raise CourseError("no config.json in the folder", where=folder, fix=fix)
     require_whole(folder / "config.json")
 
@@ -93,5 +94,11 @@ def require_weights(folder: Path) -> None:
     if any((folder / name).is_file() or (folder / f"{name}.index.json").is_file() for name in WEIGHTS):
         return
     others = sorted(file.name for pattern in OTHER_WEIGHTS for file in folder.glob(pattern))
-    fix = f"PyTorch's are needed, and these are others: {', '.join(others[:3])}" if others else "fetch the whole model"
-    raise CourseError(f"no {' and no '.join(WEIGHTS)} in the folder", where=folder, fix=fix)
+    raise CourseError(
+        "no {first} and no {second} in the folder",
+        where=folder,
+        fix="PyTorch's are needed, and these are others: {others}" if others else "fetch the whole model",
+        first=WEIGHTS[0],
+        second=WEIGHTS[1],
+        others=", ".join(others[:3]),
+    )

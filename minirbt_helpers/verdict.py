@@ -80,7 +80,12 @@ def compare(one: Sequence[float], other: Sequence[float] | float, *, paired: boo
     if isinstance(other, int | float):
         return _of_pairs([score - other for score in one])
     if not one or not other or (paired and len(one) != len(other)):
-        raise CourseError(f"{len(one)} and {len(other)} scores to compare", fix="a score per seed, for pairs as many")
+        raise CourseError(
+            "{one} and {other} scores to compare",
+            fix="a score per seed, for pairs as many",
+            one=len(one),
+            other=len(other),
+        )
     if paired:
         return _of_pairs([first - second for first, second in zip(one, other, strict=True)])
     difference = statistics.fmean(one) - statistics.fmean(other)

@@ -16,9 +16,10 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
 from .errors import CourseError
+from .language import N_, _
 
 PACKAGE = Path(__file__).parent
-FREE = "free some space, or name another output folder"
+FREE = N_("free some space, or name another output folder")
 VERSIONED = ("torch", "transformers", "textbrewer", "ltp", "datasets")
 
 
@@ -72,18 +73,22 @@ def clear_disk_errors(target: str | Path) -> Iterator[None]:
     try:
         yield
     except SafetensorError as problem:  # wraps the system's error in words
-        raise CourseError(f"cannot write here ({problem})", where=target, fix=FREE) from problem
+        raise CourseError(
+            "cannot write here ({reason})", where=target, fix="{way}", reason=problem, way=_(FREE)
+        ) from problem
     except OSError as problem:
         fixes = {
             errno.ENOSPC: FREE,
-            errno.EACCES: "name an output folder you may write to",
-            errno.EROFS: "name an output folder you may write to",
-            errno.ENOTDIR: "a part of the path is a file: name another output folder",
+            errno.EACCES: N_("name an output folder you may write to"),
+            errno.EROFS: N_("name an output folder you may write to"),
+            errno.ENOTDIR: N_("a part of the path is a file: name another output folder"),
         }
         raise CourseError(
-            f"cannot write here ({os.strerror(problem.errno) if problem.errno else problem})",
+            "cannot write here ({reason})",
             where=target,
-            fix=fixes.get(problem.errno, "name another output folder"),
+            fix="{way}",
+            way=_(fixes.get(problem.errno, N_("name another output folder"))),
+            reason=os.strerror(problem.errno) if problem.errno else problem,
         ) from problem
 
 
@@ -139,7 +144,8 @@ def check_folder(folder: str | Path, mark: str, command: str) -> None:
         raise CourseError(
             "other files stand in this folder, and they would be lost",
             where=folder,
-            fix=f"name a new folder, an empty one, or an earlier output of `{command}`",
+            fix="name a new folder, an empty one, or an earlier output of `{command}`",
+            command=command,
         )
     parent = existing_parent(folder.absolute().parent)
     if folder.is_file() or not parent.is_dir():

@@ -1,8 +1,10 @@
 """Two languages: the catalogues are whole and hold nothing else, and the Chinese notebooks are the English program."""
 
 import ast
+import pickle
 import re
 import string
+from collections.abc import Iterator
 from itertools import chain
 
 import matplotlib.pyplot as plt
@@ -19,20 +21,24 @@ from matplotlib.text import Text
 
 from minirbt_helpers import insight
 from minirbt_helpers.course import notebooks, start
-from minirbt_helpers.errors import CourseError
+from minirbt_helpers.errors import CourseError, CourseWarning
 from minirbt_helpers.exercises.catalogue import SHELVES
+from minirbt_helpers.hub import fetch_model
 from minirbt_helpers.insight.drawn.theme import prepare_figures, role_of
 from minirbt_helpers.insight.measured.speed import PARTS, WHOLE
 from minirbt_helpers.language import CATALOGUES, LANGUAGES, _, chosen_language, set_language
 from minirbt_helpers.models import ARCHITECTURES, load_tokenizer
 from minirbt_helpers.names import shown_name
 from minirbt_helpers.recipe import Recipe
+from minirbt_helpers.tasks.odd import OddRows
 from minirbt_helpers.verdict import judge
 
 HAN = re.compile("[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")  # characters, and Chinese marks
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.S)
 CODE = re.compile(r"`[^`]+`")
 COUNTED = re.compile(r"\d[\d,.]* ?(million|billion|[百十]?[万亿])")  # each language counts in its own units
+WORD, FIELD = re.compile("[A-Za-z]{2}"), re.compile(r"{[^}]*}")
+SPOKEN = ("CourseError", "Interrupted", "note", "_undone", "_out_of_step")  # they look their texts up themselves
 ONLY_ENGLISH = "docs/chinese_in_ten_minutes.md"
 LINK = re.compile(r"\]\((?:\.\./)*([^)]+)\)")
 
@@ -57,14 +63,41 @@ def translated() -> dict[str, str]:
     return found
 
 
-def marked() -> dict[str, str]:
-    """Every text in ``_("…")`` or ``N_("…")``, with the file where it stands."""
-    found = {}
+def calls() -> Iterator[tuple[str, ast.Call, str]]:
+    """Every call in the package that has a name: the name, the call, and the file and line where it stands."""
     for file in (ROOT / "minirbt_helpers").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            marking = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("_", "N_")
-            if marking and isinstance(node.args[0], ast.Constant):
-                found[node.args[0].value] = f"{file.relative_to(ROOT)}, line {node.lineno}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+                yield name, node, f"{file.relative_to(ROOT)}, line {node.lineno}"
+
+
+def literals(node: ast.expr) -> list[str] | None:
+    """The texts that an expression may stand for: one, or one of two; None: it is made elsewhere."""
+    if isinstance(node, ast.Constant):
+        return [node.value]
+    if isinstance(node, ast.IfExp) and (one := literals(node.body)) and (other := literals(node.orelse)):
+        return [*one, *other]
+    return None
+
+
+def spoken(call: ast.Call) -> list[ast.expr]:
+    """What a :class:`CourseError` or a note is made of: what was wrong, and what to do."""
+    return [*call.args[:1], *(given.value for given in call.keywords if given.arg == "fix")]
+
+
+def marked() -> dict[str, str]:
+    """Every text in ``_("…")`` or ``N_("…")``, or said by an error or a note, with the file where it stands."""
+    found = {}
+    for name, call, place in calls():
+        if name in ("_", "N_"):
+            texts = literals(call.args[0]) or []
+        elif name in SPOKEN and call.args:
+            texts = chain.from_iterable(filter(None, map(literals, spoken(call))))
+            texts = [text for text in texts if isinstance(text, str) and WORD.search(FIELD.sub("", text))]
+        else:
+            continue
+        found |= dict.fromkeys(texts, place)
     return found
 
 
@@ -109,6 +142,29 @@ def test_every_text_of_the_package_is_translated_and_no_other(translated):
 def test_a_translation_has_the_fields_of_its_text(translated):
     for text in marked():
         assert fields(text) == fields(translated[text]), text
+
+
+def test_an_error_is_looked_up_before_its_fields_are_filled_in():
+    """A text made elsewhere may hold braces of its own; and an f-string is in no catalogue."""
+    for name, call, place in calls():
+        fields = [given for given in call.keywords if given.arg not in ("where", "fix", None)]
+        if name in SPOKEN and call.args and "drawn" not in place:
+            for text in spoken(call):
+                assert not isinstance(text, ast.JoinedStr), place
+                assert literals(text) or not fields, place
+
+
+def test_an_error_speaks_the_language_and_keeps_it(chinese):
+    problem = CourseError("unknown label {label!r}", where="a.tsv", fix="one of {names}", label="{x}", names="甲, 乙")
+    assert str(problem) == "a.tsv: 没有 '{x}' 这个标签\n  -> 可选：甲, 乙"
+    assert str(pickle.loads(pickle.dumps(problem))) == str(problem)
+    assert str(CourseError("{a text} with braces of its own")) == "{a text} with braces of its own"
+    with pytest.raises(CourseError, match=r"^/nowhere: 没有这个模型文件夹\n  -> 请检查路径"):
+        fetch_model("/nowhere")
+    with pytest.warns(CourseWarning, match=r"^a\.tsv: 1 行没有标签（第 2 行），已略去$"):
+        odd = OddRows("a.tsv", kept=False)
+        odd.add("without label", _("line {number}").format(number=2))
+        odd.report(rows=3)
 
 
 def test_an_exercise_has_the_same_code_and_formulas(translated):

@@ -73,5 +73,5 @@ def named(text: str, form: str) -> tuple[str, str]:
     """
     name, equals, value = text.partition("=")
     if not (name and equals and value):
-        raise CourseError(f"{text!r} is not of the form {form}", fix=form)
+        raise CourseError("{text!r} is not of the form {form}", fix="{form}", text=text, form=form)
     return name, value

@@ -163,7 +163,9 @@ def sweep(
     if output.suffix == ".md":
         raise CourseError("the tables go into the .md", where=output, fix="name the results ….jsonl")
     if reference and reference not in {*starts, *(row["model"] for row in read_results(output))}:
-        raise CourseError(f"--reference {reference}: no such model", fix=f"one of {', '.join(starts)}")
+        raise CourseError(
+            "--reference {reference}: no such model", fix="one of {names}", reference=reference, names=", ".join(starts)
+        )
     if search and rate:
         raise CourseError("--search and --rate", fix="name rates, or let them be searched")
     rates: dict[str, list[float]] = {}
@@ -208,4 +210,6 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise CourseError(f"{text!r} is no number", fix="for example --rate 1e-4 or --rate student=1e-4") from None
+        raise CourseError(
+            "{text!r} is no number", fix="for example --rate 1e-4 or --rate student=1e-4", text=text
+        ) from None

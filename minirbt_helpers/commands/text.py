@@ -98,7 +98,9 @@ def shard(
     try:
         from ..text.pipeline import ShardedCorpus
     except ModuleNotFoundError as problem:
-        raise CourseError(f"{problem.name} is not installed", fix="pip install 'minirbt-helpers[full]'") from problem
+        raise CourseError(
+            "{name} is not installed", fix="pip install 'minirbt-helpers[full]'", name=problem.name
+        ) from problem
     settings = {"length": length, "match": match, "tasks": tasks}
     tokenizer = load_tokenizer(teacher, known_marks)
     corpus = ShardedCorpus(text, output, tokenizer, segmenter, **settings)

@@ -28,7 +28,9 @@ def init(
     try:
         chosen = [int(layer) for layer in layers.split(",")]
     except ValueError:
-        raise CourseError(f"--layers {layers!r} is not a list of numbers", fix="for example 0,1,2,3,4,5") from None
+        raise CourseError(
+            "--layers {layers!r} is not a list of numbers", fix="for example 0,1,2,3,4,5", layers=layers
+        ) from None
     model = take_layers(load_model(recipe.teacher), chosen)
     with atomic_folder(output) as folder:
         model.save_pretrained(folder)

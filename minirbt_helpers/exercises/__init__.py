@@ -43,7 +43,7 @@ def hint(name: str, step: int = 1) -> None:
     """
     exercise = find(name)
     if step not in (1, 2):
-        raise CourseError(f"no hint {step!r}", fix=f"hint({name!r}) or hint({name!r}, 2)")
+        raise CourseError("no hint {step!r}", fix="hint({name!r}) or hint({name!r}, 2)", step=step, name=name)
     display(hint_note(exercise, step))
 
 

@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 
 from ..errors import CourseError
+from ..language import N_, _
 from . import (
     of_00_tour,
     of_01_whole_word_masking,
@@ -39,7 +40,7 @@ def find(name: str) -> Exercise:
     Raises:
         CourseError: unknown, with the names that are nearest.
     """
-    return _found(name, EXERCISES, "exercise")
+    return _found(name, EXERCISES, N_("no exercise {name!r}"))
 
 
 def find_question(name: str) -> Question:
@@ -48,11 +49,11 @@ def find_question(name: str) -> Question:
     Raises:
         CourseError: unknown, with the names that are nearest.
     """
-    return _found(name, QUESTIONS, "question")
+    return _found(name, QUESTIONS, N_("no question {name!r}"))
 
 
-def _found(name: str, entries: dict, kind: str):
+def _found(name: str, entries: dict, unknown: str):
     if name in entries:
         return entries[name].translated()
     near = get_close_matches(str(name), entries, n=5, cutoff=0.3) or list(entries)
-    raise CourseError(f"no {kind} {name!r}", fix=f"perhaps {', '.join(near)}")
+    raise CourseError("{what}", fix="perhaps {names}", what=_(unknown).format(name=name), names=", ".join(near))

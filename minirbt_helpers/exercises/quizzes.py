@@ -29,7 +29,9 @@ def _as_number(question: Question, given: str | float) -> float:
     try:
         return float(str(given).replace(",", "").removesuffix("%"))
     except ValueError as problem:
-        raise CourseError(f"{given!r} is no number", fix=f"quiz({question.name!r}, 12.5)") from problem
+        raise CourseError(
+            "{given!r} is no number", fix="quiz({name!r}, 12.5)", given=given, name=question.name
+        ) from problem
 
 
 def chosen(question: Question, given: str | float) -> str:
@@ -41,7 +43,13 @@ def chosen(question: Question, given: str | float) -> str:
     letters = dict(zip(ascii_lowercase, question.choices, strict=False))
     text = letters.get(str(given).strip().lower(), str(given))
     if text not in question.choices:
-        raise CourseError(f"no choice {given!r}", fix=f"one of {', '.join(letters)}: quiz({question.name!r}, 'a')")
+        raise CourseError(
+            "no choice {given!r}",
+            fix="one of {letters}: quiz({name!r}, 'a')",
+            given=given,
+            letters=", ".join(letters),
+            name=question.name,
+        )
     return text
 
 

@@ -34,9 +34,10 @@ def read_record() -> Record:
             file.replace(file.with_suffix(".damaged.json"))
         except OSError as problem:
             raise CourseError(
-                f"the record of what you have done cannot be read ({problem.strerror})",
+                "the record of what you have done cannot be read ({reason})",
                 where=file,
                 fix="move the file away",
+                reason=problem.strerror,
             ) from problem
     return {kind: {} for kind in KINDS}
 

@@ -139,7 +139,7 @@ class AttentionExplorer:
             return draw_layer(reading, layer, unit)
         if view == "all heads":
             return draw_all_heads(reading, unit)
-        raise CourseError(f"unknown view {view!r}", fix=f"one of {', '.join(map(repr, VIEWS))}")
+        raise CourseError("unknown view {view!r}", fix="one of {names}", view=view, names=", ".join(map(repr, VIEWS)))
 
     def show(self, **start: object) -> None:
         """Show the controls and the picture; headless, what the site's script makes layer and head to choose of.

@@ -48,7 +48,7 @@ class Architecture:
     def shape(self, scale: Scale) -> Shape:
         """The shape at ``"sample"`` or ``"full"`` scale."""
         if scale not in ("sample", "full"):
-            raise CourseError(f"unknown scale {scale!r}", fix="'sample' or 'full'")
+            raise CourseError("unknown scale {scale!r}", fix="'sample' or 'full'", scale=scale)
         return getattr(self, scale)
 
     def config(self, scale: Scale, vocabulary: int = FULL_VOCABULARY, **settings) -> BertConfig:
@@ -88,11 +88,15 @@ def find_architecture(name: str) -> Architecture:
     if own := re.fullmatch(r"(\d+)x(\d+)x(\d+)x(\d+)", name):
         shape = Shape(*map(int, own.groups()))
         if 0 in map(int, own.groups()) or shape.hidden % shape.heads:
-            raise CourseError(f"no model has the shape {name}", fix="hidden must be a multiple of heads: 6x384x1536x12")
+            raise CourseError(
+                "no model has the shape {name}", fix="hidden must be a multiple of heads: 6x384x1536x12", name=name
+            )
         return Architecture(name, shape, shape)
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
-        raise CourseError(f"unknown architecture {name!r}", fix=f"one of {known}, or such as 6x384x1536x12")
+        raise CourseError(
+            "unknown architecture {name!r}", fix="one of {names}, or such as 6x384x1536x12", name=name, names=known
+        )
     return ARCHITECTURES[name]
 
 

@@ -51,7 +51,13 @@ def take_layers(teacher: BertForMaskedLM, layers: Iterable[int] = range(6)) -> B
     layers = list(layers)
     depth = teacher.config.num_hidden_layers
     if not layers or any(not 0 <= layer < depth for layer in layers):
-        raise CourseError(f"layers {layers} of a teacher with {depth}", fix=f"some of 0 to {depth - 1}")
+        raise CourseError(
+            "layers {layers} of a teacher with {depth}",
+            fix="some of 0 to {last}",
+            layers=layers,
+            depth=depth,
+            last=depth - 1,
+        )
     config = deepcopy(teacher.config)
     config.num_hidden_layers = len(layers)
     if config.tie_word_embeddings and _has_own_decoder(teacher):
@@ -91,8 +97,10 @@ def inherit_embeddings(student: BertForMaskedLM, teacher: BertForMaskedLM) -> No
     words = theirs.word_embeddings.weight  # [vocabulary, teacher's width]
     if width > words.shape[1] or len(ours.word_embeddings.weight) != len(words):
         raise CourseError(
-            f"embeddings of {tuple(words.shape)} cannot start those of {tuple(ours.word_embeddings.weight.shape)}",
+            "embeddings of {theirs} cannot start those of {ours}",
             fix="a student that is not wider than its teacher, with the same vocabulary",
+            theirs=tuple(words.shape),
+            ours=tuple(ours.word_embeddings.weight.shape),
         )
     directions = torch.linalg.svd(words - words.mean(0), full_matrices=False).Vh[:width].T  # [teacher's width, width]
     for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
@@ -245,9 +253,11 @@ def load_model(name_or_path: str | Path, *, teaches: bool = False, **settings) -
     missing = sorted(found["missing_keys"])
     if any(not name.startswith("cls.") for name in missing):
         raise CourseError(
-            f"weights are missing: {', '.join(missing[:3])}{' …' * (len(missing) > 3)}",
+            "weights are missing: {names}{more}",
             where=folder,
             fix="the model is no BERT, or was not saved whole: give another",
+            names=", ".join(missing[:3]),
+            more=" …" * (len(missing) > 3),
         )
     if missing and teaches:
         raise CourseError(
@@ -256,7 +266,7 @@ def load_model(name_or_path: str | Path, *, teaches: bool = False, **settings) -
             fix="give a teacher with its head; hidden states alone can be learned with a KD weight of 0",
         )
     if missing:
-        note(f"{name_or_path} has no MLM head: it starts at random, and teaches nothing")
+        note("{name_or_path} has no MLM head: it starts at random, and teaches nothing", name_or_path=name_or_path)
     return model.eval()
 
 
@@ -270,7 +280,7 @@ def _config(folder: Path) -> dict[str, BertConfig]:
     try:
         return {"config": BertConfig.from_json_file(older)}
     except (OSError, ValueError, TypeError) as problem:
-        raise CourseError(f"no configuration of a BERT ({problem})", where=older) from problem
+        raise CourseError("no configuration of a BERT ({problem})", where=older, problem=problem) from problem
 
 
 def load_tokenizer(name_or_path: str | Path, known_marks: bool = False) -> PreTrainedTokenizerBase:
@@ -299,9 +309,10 @@ def _check_vocabulary(file: Path) -> None:
     entries = list(read_lines(file))
     if missing := [entry for entry in SPECIAL if entry not in entries]:
         raise CourseError(
-            f"no vocabulary of a BERT: {', '.join(missing)} missing",
+            "no vocabulary of a BERT: {names} missing",
             where=file,
             fix="one entry a line, as the model was trained with",
+            names=", ".join(missing),
         )
     first: dict[str, int] = {}
     twice = [
@@ -311,7 +322,7 @@ def _check_vocabulary(file: Path) -> None:
     ]
     if twice:
         named = ", ".join(twice[:3]) + " …" * (len(twice) > 3)
-        note(f"entries that stand there twice: {named}; the later number counts", where=file)
+        note("entries that stand there twice: {named}; the later number counts", where=file, named=named)
 
 
 def _quietly(kind: type, folder: Path, **settings):
@@ -329,7 +340,9 @@ def _quietly(kind: type, folder: Path, **settings):
         if "mismatched" in reason:
             reason = "config.json describes another model than the one whose weights lie there"
         raise CourseError(
-            f"not a folder that {kind.__name__} can read ({reason})",
+            "not a folder that {kind} can read ({reason})",
             where=folder,
             fix="give a folder written by save_pretrained, with config.json, model.safetensors and the tokenizer",
+            kind=kind.__name__,
+            reason=reason,
         ) from problem

@@ -77,7 +77,7 @@ def _characters(library: Tokenizer, entries: set[str]) -> tuple[set[str], set[st
     normalizer = (parts["normalizer"] or {}).get("normalizers", [parts["normalizer"]])[-1]  # after marks.STAND_INS
     kinds = [(part or {}).get("type") for part in (normalizer, parts["pre_tokenizer"], parts["model"])]
     if kinds != ["BertNormalizer", "BertPreTokenizer", "WordPiece"]:
-        raise CourseError(f"not a BERT tokenizer: {kinds}", fix="prune the vocabulary of a BERT")
+        raise CourseError("not a BERT tokenizer: {kinds}", fix="prune the vocabulary of a BERT", kinds=kinds)
     unicode = {chr(code) for plane in PLANES for code in plane if code not in SURROGATES}
     every = library.normalizer.normalize_str(f"a{'a'.join(unicode | entries)}a")
     words = [word for word, _ in library.pre_tokenizer.pre_tokenize_str(every)]

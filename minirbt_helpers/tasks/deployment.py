@@ -60,10 +60,14 @@ class OnnxModel:
             self.session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as problem:  # onnxruntime's own kinds share no base but this
             text = str(problem).splitlines()[0][:160]
-            raise CourseError(f"not a model that onnxruntime reads ({text})", where=file, fix="export_onnx") from None
+            raise CourseError(
+                "not a model that onnxruntime reads ({text})", where=file, fix="export_onnx", text=text
+            ) from None
         names = tuple(output.name for output in self.session.get_outputs())
         if names not in OUTPUTS or not {one.name for one in self.session.get_inputs()} <= set(INPUTS):
-            raise CourseError(f"no fine-tuned BERT (outputs {', '.join(names)})", where=file, fix="export_onnx")
+            raise CourseError(
+                "no fine-tuned BERT (outputs {names})", where=file, fix="export_onnx", names=", ".join(names)
+            )
         self._kind = SequenceClassifierOutput if names == OUTPUTS[0] else QuestionAnsweringModelOutput
 
     def __call__(self, **batch: Tensor) -> SequenceClassifierOutput | QuestionAnsweringModelOutput:
@@ -131,7 +135,9 @@ def quantize_onnx(source: str | Path, target: str | Path) -> Path:
             raise
         except Exception as problem:  # those of onnx, protobuf and onnxruntime share no base but this
             text = (str(problem).splitlines() or [type(problem).__name__])[0][:160]
-            raise CourseError(f"not a model that can be quantised ({text})", where=source, fix="export_onnx") from None
+            raise CourseError(
+                "not a model that can be quantised ({text})", where=source, fix="export_onnx", text=text
+            ) from None
         _strip(new)
     return Path(target)
 
@@ -158,8 +164,11 @@ def _deploy(module: str) -> ModuleType:
     try:
         return import_module(module)
     except ImportError as problem:
-        fix = "install the extra: pip install -c constraints.txt -e '.[deploy]'"
-        raise CourseError(f"{problem.name} is not installed", fix=fix) from None
+        raise CourseError(
+            "{name} is not installed",
+            fix="install the extra: pip install -c constraints.txt -e '.[deploy]'",
+            name=problem.name,
+        ) from None
 
 
 @contextmanager

@@ -83,10 +83,13 @@ class Finetuned:
             CourseError: the task asks questions (see :meth:`answer`), reads pairs and got none, or the other way round.
         """
         if not self.task.layout:
-            raise CourseError(f"{self.task.name} has no labels", fix="answer(question, passage)")
+            raise CourseError("{name} has no labels", fix="answer(question, passage)", name=self.task.name)
         if bool(self.task.layout.pair) != (pairs is not None):
-            wanted = "predict(texts, pairs)" if self.task.layout.pair else "predict(texts)"
-            raise CourseError(f"{self.task.name} reads {'pairs' if pairs is None else 'single texts'}", fix=wanted)
+            raise CourseError(
+                "{name} reads pairs" if self.task.layout.pair else "{name} reads single texts",
+                fix="predict(texts, pairs)" if self.task.layout.pair else "predict(texts)",
+                name=self.task.name,
+            )
         if not len(texts):
             return []
         encoded = self.tokenizer(
@@ -107,7 +110,7 @@ class Finetuned:
     def answer_rows(self, rows: Dataset, top: int = 1) -> list[list[Answer]]:
         """The best spans for every question of a table (as :meth:`Task.load` and :meth:`Task.read` give it)."""
         if self.task.layout:
-            raise CourseError(f"{self.task.name} has labels, not spans", fix="predict(texts)")
+            raise CourseError("{name} has labels, not spans", fix="predict(texts)", name=self.task.name)
         cut = windows(rows, self.tokenizer, self.length)
         names = self.tokenizer.model_input_names
         starts, ends = self._forward([{name: window[name] for name in names} for window in cut])
@@ -175,9 +178,10 @@ class Finetuned:
             (twice, _), *_ = Counter(numbers).most_common(1)
             first, second, *_ = (place for place, number in enumerate(numbers, 1) if number == twice)
             raise CourseError(
-                f"two questions have the id {twice!r}",
-                where=f"questions {first} and {second}",
+                "two questions have the id {twice!r}",
+                where=_("questions {first} and {second}").format(first=first, second=second),
                 fix="give every question an id of its own",
+                twice=twice,
             )
         pairs = list(zip(numbers, self.guess(rows, null_threshold), strict=True))
         with atomic_file(file) as stream:
@@ -226,15 +230,19 @@ class Finetuned:
             tuned = cls(model.eval(), tokenizer, task, tuple(result.pop("by_epoch")), **result)
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as problem:
             raise CourseError(
-                f"not a fine-tuned model ({type(problem).__name__}: {str(problem).splitlines()[0][:120]})",
+                "not a fine-tuned model ({kind}: {problem})",
                 where=folder,
                 fix="a folder that `minirbt finetune --output` wrote",
+                kind=type(problem).__name__,
+                problem=str(problem).splitlines()[0][:120],
             ) from problem
         if missing := sorted(found["missing_keys"]):
             raise CourseError(
-                f"weights are missing: {', '.join(missing[:3])}{' …' * (len(missing) > 3)}",
+                "weights are missing: {names}{more}",
                 where=folder,
                 fix="fine-tune again: `minirbt finetune --output` writes them all",
+                names=", ".join(missing[:3]),
+                more=" …" * (len(missing) > 3),
             )
         return tuned
 

@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback, Tra
 
 from ..errors import CourseError
 from ..hub import vocabulary_size
-from ..language import _
+from ..language import N_, _
 from ..marks import tell_unknown
 from ..models.attention import fast_on_cpu, first_token_alone
 from ..recipe import Recipe
@@ -66,7 +66,7 @@ def finetune(
     check_fit(model, tokenizer, recipe)
     if teacher:
         _check_teacher(teacher, task, tokenizer)
-        check_fit(teacher.model, tokenizer, recipe, "the teacher")
+        check_fit(teacher.model, tokenizer, recipe, N_("the teacher"))
     seed = recipe.seed if seed is None else seed
     published = task.learning_rate(model.config.num_hidden_layers)
     rate = next(one for one in (learning_rate, recipe.task_learning_rate, published) if one is not None)
@@ -115,41 +115,53 @@ def finetune(
 
 
 def check_fit(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, who: str = "the model"
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, who: str = N_("the model")
 ) -> None:
     """Refuse a tokenizer that is not the model's, and texts longer than it has positions."""
     if (size := vocabulary_size(tokenizer)) > model.config.vocab_size:
         raise CourseError(
-            f"the tokenizer has {size} entries, {who} {model.config.vocab_size}",
+            "the tokenizer has {size} entries, {who} {entries}",
             fix="use the tokenizer that lies beside the model",
+            size=size,
+            who=_(who),
+            entries=model.config.vocab_size,
         )
     longest = model.config.max_position_embeddings
     if not SHORTEST_WINDOW <= recipe.task_length <= longest:
         raise CourseError(
-            f"TASK_LENGTH {recipe.task_length}",
-            fix=f"{SHORTEST_WINDOW} to {longest}: {who} has that many positions; longer passages go in windows",
+            "TASK_LENGTH {length}",
+            fix="{shortest} to {longest}: {who} has that many positions; longer passages go in windows",
+            length=recipe.task_length,
+            shortest=SHORTEST_WINDOW,
+            longest=longest,
+            who=_(who),
         )
 
 
 def _check_teacher(teacher: Finetuned, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
     if teacher.task.name != task.name:
         raise CourseError(
-            f"the teacher was fine-tuned on {teacher.task.name}, not on {task.name}", fix="fine-tune it on the task"
+            "the teacher was fine-tuned on {theirs}, not on {ours}",
+            fix="fine-tune it on the task",
+            theirs=teacher.task.name,
+            ours=task.name,
         )
     if teacher.task.labels != task.labels:
         theirs, ours = ", ".join(teacher.task.labels), ", ".join(task.labels)
         raise CourseError(
-            f"the teacher knows the labels {theirs}, and the rows have {ours}",
+            "the teacher knows the labels {theirs}, and the rows have {ours}",
             fix="fine-tune the teacher on rows with the same labels",
+            theirs=theirs,
+            ours=ours,
         )
-    check_vocabularies(teacher.tokenizer, tokenizer, "teacher and student")
+    check_vocabularies(teacher.tokenizer, tokenizer, N_("teacher and student"))
 
 
 def check_vocabularies(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, who: str) -> None:
     """Refuse two tokenizers that have not the same entries under the same numbers."""
     if one.get_vocab() != other.get_vocab():
         raise CourseError(
-            f"{who} have different vocabularies", fix="both must read the same tokens: take one tokenizer"
+            "{who} have different vocabularies", fix="both must read the same tokens: take one tokenizer", who=_(who)
         )
 
 
@@ -284,7 +296,9 @@ def with_head(model: BertForMaskedLM, task: Task, attention_dropout: float = 0.1
     headed = (BertForSequenceClassification if task.layout else BertForQuestionAnswering)(config)
     missing, unexpected = headed.bert.load_state_dict(model.bert.state_dict(), strict=False)
     if unexpected or any(not name.startswith("pooler") for name in missing):
-        raise CourseError(f"the encoder does not fit: {missing or unexpected}", fix="give a BERT of save_pretrained")
+        raise CourseError(
+            "the encoder does not fit: {names}", fix="give a BERT of save_pretrained", names=missing or unexpected
+        )
     return headed
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CourseError, note
+from ..errors import CourseError, line_of, note
+from ..language import N_, _
 from ..lines import read_lines
 from .odd import UNREADABLE, OddRows, counted, some
 from .tables import Fields, bare, parse_json, read_rows, visible
@@ -92,21 +93,21 @@ class Layout:
         for ours, theirs in (("text", self.text), ("text_pair", self.pair)):
             if theirs:
                 row[ours] = _text(fields, theirs, where)
-        why = "" if all(visible(row[name]) for name in ("text", "text_pair") if name in row) else "without text"
+        why = "" if all(visible(row[name]) for name in ("text", "text_pair") if name in row) else N_("without text")
         if not labelled and self.label not in fields:
             return row, why
         label = _field(fields, self.label, where)
         row["label"] = None
         if is_nothing(label):
-            return row, why or ("without label" if labelled else "")
+            return row, why or (N_("without label") if labelled else "")
         if self.skipped is not None and label == self.skipped:
-            return row, why or (f"labelled {label!r}" if labelled else "")
+            return row, why or (_("labelled {label!r}").format(label=label) if labelled else "")
         try:
             row["label"] = _index(label, labels, where)
         except CourseError:
             if labelled:
                 raise
-            return row, why or "with a label that the task does not have, and so not scored,"
+            return row, why or N_("with a label that the task does not have, and so not scored,")
         return row, why
 
     def labels(self, file: Path) -> Labels:
@@ -180,7 +181,7 @@ def question_rows(source: str, placed: Iterable[tuple[str, Fields | CourseError]
     for number, (place, fields) in enumerate(placed, 1):
         try:
             row = _question(fields, f"{source}, {place}", number)
-            why = "" if visible(row["context"]) and visible(row["question"]) else "without text"
+            why = "" if visible(row["context"]) and visible(row["question"]) else N_("without text")
         except CourseError as problem:
             row, why = question_row(number, "", "", []), UNREADABLE
             odd.errors.append(problem)
@@ -203,9 +204,14 @@ def question_rows(source: str, placed: Iterable[tuple[str, Fields | CourseError]
 
 
 def _note_unanswered(source: str, places: list[str], labelled: bool) -> None:
-    done = "neither learned nor scored" if labelled else "predicted, and not scored"
-    what = f"{counted(len(places), 'questions')} without an answer in the passage ({some(places)}): {done}"
-    note(what, where=source)
+    note(
+        "{questions} without an answer in the passage ({places}): neither learned nor scored"
+        if labelled
+        else "{questions} without an answer in the passage ({places}): predicted, and not scored",
+        where=source,
+        questions=counted(len(places), "questions"),
+        places=some(places),
+    )
 
 
 def _asked(file: Path) -> Iterator[tuple[str, Fields | CourseError]]:
@@ -214,14 +220,15 @@ def _asked(file: Path) -> Iterator[tuple[str, Fields | CourseError]]:
         first_form = isinstance(passage, dict) and "context_text" in passage
         names = ("query_id", "query_text", "context_text") if first_form else ("id", "question", "context")
         alone = isinstance(passage, dict) and "qas" not in passage and names[1] in passage
-        where = f"passage {_name(passage, 'id', 'context_id') or number}"
+        where = _("passage {name}").format(name=_name(passage, "id", "context_id") or number)
         try:
             context = passage[names[2]]
             questions = [passage] if alone else passage["qas"]
             if not visible(_words(context)) and not questions:
-                raise ValueError(f"no text: {context!r}")
+                raise ValueError(_("no text: {text}").format(text=repr(context)))
             for count, one in enumerate(questions, 1):
-                place = f"{where}, question {_name(one, names[0]) or count}"
+                name = _name(one, names[0]) or count
+                place = _("{place}, question {name}").format(place=where, name=name)
                 yield place, _fields(one, names, context, f"{file}, {place}")
         except (KeyError, TypeError, ValueError) as problem:
             yield where, _no_question(problem, f"{file}, {where}")
@@ -229,7 +236,7 @@ def _asked(file: Path) -> Iterator[tuple[str, Fields | CourseError]]:
 
 def _fields(one: object, names: tuple[str, ...], context: object, where: str) -> Fields | CourseError:
     if not isinstance(one, dict):
-        return _no_question(TypeError(f"no object: {one!r}"[:120]), where)
+        return _no_question(TypeError(_("no object: {found!r}").format(found=one)[:120]), where)
     if names[1] not in one:
         return _no_question(KeyError(names[1]), where)
     return {"id": one.get(names[0]), "context": context, "question": one[names[1]], "answers": one.get("answers")}
@@ -237,9 +244,11 @@ def _fields(one: object, names: tuple[str, ...], context: object, where: str) ->
 
 def _no_question(problem: Exception, where: str) -> CourseError:
     return CourseError(
-        f"not a passage with questions ({type(problem).__name__}: {problem})",
+        "not a passage with questions ({kind}: {problem})",
         where=where,
         fix='"context" and "qas", each with "id", "question" and "answers"',
+        kind=type(problem).__name__,
+        problem=problem,
     )
 
 
@@ -292,7 +301,7 @@ def _words(text: object) -> str:
     if text is None or isinstance(text, str):
         return text or ""
     if isinstance(text, bool) or not isinstance(text, int | float):
-        raise TypeError(f"no text: {text!r}"[:120])
+        raise TypeError(_("no text: {text}").format(text=repr(text))[:120])
     return str(text)
 
 
@@ -306,7 +315,7 @@ def _answers(answers: object) -> tuple[list[str], list[int | None]]:
     else:
         texts, said = answers, None
     if not (isinstance(texts, list) and isinstance(said, list)):
-        raise TypeError(f"the answers are no list of texts: {answers!r}"[:120])
+        raise TypeError(_("the answers are no list of texts: {answers!r}").format(answers=answers)[:120])
     return [_words(text) for text in texts], [_start(start) for start in said]
 
 
@@ -314,7 +323,7 @@ def _start(start: object) -> int | None:
     if start is None:
         return None
     if isinstance(start, bool) or not re.fullmatch(r"-?\d+(\.0+)?", str(start)):
-        raise TypeError(f"an answer_start is no number: {start!r}"[:120])
+        raise TypeError(_("an answer_start is no number: {start!r}").format(start=start)[:120])
     return int(str(start).partition(".")[0])
 
 
@@ -326,9 +335,10 @@ def _passages(file: Path) -> Iterator[object]:
         content = _json_lines(lines)
         if not content:
             raise CourseError(
-                f"not JSON ({problem})",
-                where=f"{file}, line {getattr(problem, 'lineno', 1)}",
+                "not JSON ({problem})",
+                where=line_of(file, getattr(problem, "lineno", 1)),
                 fix="download it again; or, if these are rows with labels, name their column with --text-column",
+                problem=problem,
             ) from None
     articles = content
     if isinstance(content, dict):
@@ -340,7 +350,11 @@ def _passages(file: Path) -> Iterator[object]:
     for number, article in enumerate(articles, 1):
         passages = article["paragraphs"] if isinstance(article, dict) and "paragraphs" in article else [article]
         if not isinstance(passages, list):
-            raise CourseError('"paragraphs" is no list', where=f"{file}, article {number}", fix="a list of passages")
+            raise CourseError(
+                '"paragraphs" is no list',
+                where=_("{file}, article {number}").format(file=file, number=number),
+                fix="a list of passages",
+            )
         yield from passages
 
 
@@ -364,8 +378,15 @@ def _place(context: str, text: str, start: int | None) -> int:
 def _field(fields: Fields, name: str, where: str) -> object:
     if name not in fields:
         asks = {"data", "paragraphs", "qas", "question"} & {*fields}
-        hint = "; passages with questions are read without --text-column" if asks else ""
-        raise CourseError(f"no {name} in the row", where=where, fix=f"it has {', '.join(fields)}{hint}")
+        raise CourseError(
+            "no {name} in the row",
+            where=where,
+            fix="it has {fields}; passages with questions are read without --text-column"
+            if asks
+            else "it has {fields}",
+            name=name,
+            fields=", ".join(fields),
+        )
     return fields[name]
 
 
@@ -376,12 +397,14 @@ def _text(fields: Fields, name: str, where: str) -> str:
         return text or ""
     if isinstance(text, int | float) and not isinstance(text, bool):
         return spelled(text, where)
-    raise CourseError(f"no text: {str(text)[:60]}", where=where, fix=f"a {name} that is one text")
+    raise CourseError("no text: {text}", where=where, fix="a {name} that is one text", text=str(text)[:60], name=name)
 
 
 def _index(label: object, labels: Labels, where: str) -> int:
     if (text := spelled(label, where)) not in labels:
-        raise CourseError(f"unknown label {label!r}", where=where, fix=f"one of {', '.join(labels)}")
+        raise CourseError(
+            "unknown label {label!r}", where=where, fix="one of {names}", label=label, names=", ".join(labels)
+        )
     return labels.index(text)
 
 
@@ -397,8 +420,12 @@ def spelled(label: object, where: str) -> str:
         CourseError: a list, an object or a truth value.
     """
     if isinstance(label, bool) or not isinstance(label, str | int | float):
-        fix = "one label a row, a text or a whole number"
-        raise CourseError(f"{str(label)[:60]} is no label", where=where, fix=fix)
+        raise CourseError(
+            "{label} is no label",
+            where=where,
+            fix="one label a row, a text or a whole number",
+            label=str(label)[:60],
+        )
     return re.sub(r"^(-?\d+)\.0+$", r"\1", bare(str(label)))
 
 
@@ -408,16 +435,28 @@ def _check_labels(file: Path, column: str, lines: Mapping[str, str], count: int)
     for label, place in lines.items():
         if re.fullmatch(r"-?\d+\.\d+", label):
             raise CourseError(
-                f"{label} is a score, not a class", where=f"{file}, {place}", fix="tasks have classes: bin the scores"
+                "{label} is a score, not a class",
+                where=f"{file}, {place}",
+                fix="tasks have classes: bin the scores",
+                label=label,
             )
         first = alike.setdefault(unicodedata.normalize("NFKC", label).casefold().strip("\"'“”"), label)
         if first != label:
             raise CourseError(
-                f"the labels {first!r} ({lines[first]}) and {label!r} ({place}) look the same",
+                "the labels {first!r} ({line}) and {label!r} ({place}) look the same",
                 where=file,
                 fix="spell every label one way",
+                first=first,
+                line=lines[first],
+                label=label,
+                place=place,
             )
     if len(lines) > max(TOO_MANY, count / 2):
         raise CourseError(
-            f"{len(lines):,} labels in {count:,} rows", where=file, fix=f"is {column} the column of the labels?"
+            "{labels:,} labels in {count:,} rows",
+            where=file,
+            fix="is {column} the column of the labels?",
+            labels=len(lines),
+            count=count,
+            column=column,
         )

@@ -7,6 +7,7 @@ from datasets import ClassLabel, Dataset
 
 from ..errors import CourseError
 from ..hub import open_dataset
+from ..language import _
 from .formats import Labels, Layout, Row, question_rows
 from .tables import FIRST, LABEL, SECOND, SINGLE
 
@@ -48,7 +49,8 @@ def read_hub(hub: Hub, split: str, layout: Layout | None, labels: Labels) -> lis
     """
     table, labelled, source = _open(hub, split), split != "test", str(hub)
     if layout is None:
-        asked = ((f"{split} row {number}, question {row.get('id')}", row) for number, row in enumerate(table))
+        place = _("{split} row {number}, question {name}")
+        asked = ((place.format(split=split, number=n, name=row.get("id")), row) for n, row in enumerate(table))
         placed = ((place, _whole(row, f"{source}, {place}")) for place, row in asked)
         return question_rows(source, placed, labelled=labelled)
     theirs = replace(
@@ -58,7 +60,9 @@ def read_hub(hub: Hub, split: str, layout: Layout | None, labels: Labels) -> lis
         label=_column(table, hub, layout.label, LABEL),
     )
     spelled = _spelled(table, theirs.label, nothing=layout.skipped if labelled else None)
-    return theirs.rows(source, ((f"{split} row {n}", row) for n, row in enumerate(spelled)), labels, labelled=labelled)
+    place = _("{split} row {number}")
+    placed = ((place.format(split=split, number=n), row) for n, row in enumerate(spelled))
+    return theirs.rows(source, placed, labels, labelled=labelled)
 
 
 def _open(hub: Hub, split: str) -> Dataset:
@@ -82,7 +86,10 @@ def _whole(row: dict, where: str) -> dict | CourseError:
     if not missing:
         return row
     return CourseError(
-        f"no {' and no '.join(missing)}", where=where, fix="id, context, question and answers, as in CMRC 2018"
+        "no {names}",
+        where=where,
+        fix="id, context, question and answers, as in CMRC 2018",
+        names=_(" and no ").join(missing),
     )
 
 

@@ -1,10 +1,11 @@
 """Odd rows of a file: left out or kept, but never in silence (notebook 05)."""
 
 from ..errors import CourseError, note
+from ..language import N_, _
 
 BROKEN = 0.01  # share of rows that may be broken; a file with more of them is refused
 SHOWN = 5  # places that a report names
-UNREADABLE = "that cannot be read"
+UNREADABLE = N_("that cannot be read")
 
 
 class OddRows:
@@ -34,8 +35,10 @@ class OddRows:
         """
         if self.errors and (not good or len(self.errors) > BROKEN * (good + len(self.errors))):
             first, others = self.errors[0], len(self.errors) - 1
-            more = f" (and {counted(others, self.kind)} like it)" if others else ""
-            raise CourseError(first.what + more, where=first.where, fix=first.fix)
+            more = _(" (and {rows} like it)").format(rows=counted(others, self.kind)) if others else ""
+            raise CourseError(
+                "{first}{more}", where=first.where, fix="{advice}", first=first.what, more=more, advice=first.fix
+            )
 
     def report(self, rows: int) -> None:
         """Say what was found; ``rows`` is how many rows the file gives.
@@ -48,20 +51,34 @@ class OddRows:
             return
         parts = [self._part(why, places) for why, places in self.places.items()]
         if not self.kept and sum(map(len, self.places.values())) > rows:
-            what = f"{' and '.join(parts)}, and {counted(rows, self.kind)} to use"
-            raise CourseError(what, where=self.source, fix="check the columns, or whether this is the right file")
-        note(f"{' and '.join(parts)} {'kept in place' if self.kept else 'left out'}", where=self.source)
+            raise CourseError(
+                "{parts}, and {rows} to use",
+                where=self.source,
+                fix="check the columns, or whether this is the right file",
+                parts=_(" and ").join(parts),
+                rows=counted(rows, self.kind),
+            )
+        note(
+            "{parts} kept in place" if self.kept else "{parts} left out",
+            where=self.source,
+            parts=_(" and ").join(parts),
+        )
 
     def _part(self, why: str, places: list[str]) -> str:
         cause = f": {self.errors[0].what[:80]}" if why == UNREADABLE else ""
-        return f"{counted(len(places), self.kind)} {why} ({some(places)}{cause})"
+        rows = counted(len(places), self.kind)
+        return _("{rows} {why} ({places})").format(rows=rows, why=_(why), places=some(places) + cause)
 
 
 def counted(number: int, kind: str) -> str:
-    """A number of things, such as ``1 row`` or ``2 rows``."""
-    return f"{number:,} {kind.removesuffix('s') if number == 1 else kind}"
+    """A number of rows or questions, such as ``1 row`` or ``2 rows``."""
+    said = {
+        "rows": (N_("{number:,} row"), N_("{number:,} rows")),
+        "questions": (N_("{number:,} question"), N_("{number:,} questions")),
+    }
+    return _(said[kind][number != 1]).format(number=number)
 
 
 def some(places: list[str]) -> str:
     """The first of some places."""
-    return ", ".join(places[:SHOWN]) + " …" * (len(places) > SHOWN)
+    return _(", ").join(places[:SHOWN]) + " …" * (len(places) > SHOWN)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
-from ..errors import CourseError
+from ..errors import CourseError, line_of
 from ..language import _
 from ..lines import read_lines
 from ..names import shown_name
@@ -236,19 +236,23 @@ def _check(
 ) -> None:
     for name in [*([teacher] if teacher else []), *(rates if isinstance(rates, Mapping) else [])]:
         if name not in models:
-            raise CourseError(f"no model {name!r} in this sweep", fix=f"one of {', '.join(models)}")
+            raise CourseError(
+                "no model {name!r} in this sweep", fix="one of {names}", name=name, names=", ".join(models)
+            )
     if teacher and len(models) == 1:
-        raise CourseError(f"{teacher} has nobody to teach", fix="name a student, too")
+        raise CourseError("{teacher} has nobody to teach", fix="name a student, too", teacher=teacher)
     if temperatures and not teacher:
         raise CourseError("temperatures, and nobody teaches", fix="name a teacher (--taught-by)")
     for temperature in temperatures or ():
         if not 0 < temperature < float("inf"):
-            raise CourseError(f"a temperature of {temperature}", fix="a number above 0, such as 8")
+            raise CourseError(
+                "a temperature of {temperature}", fix="a number above 0, such as 8", temperature=temperature
+            )
     for rate in _all_rates(rates):
         if not 0 < rate < float("inf"):
-            raise CourseError(f"a learning rate of {rate}", fix="a number above 0, such as 1e-4")
+            raise CourseError("a learning rate of {rate}", fix="a number above 0, such as 1e-4", rate=rate)
     if any(count < 1 for count in epochs):
-        raise CourseError(f"epochs {', '.join(map(str, epochs))}", fix="1 or more")
+        raise CourseError("epochs {epochs}", fix="1 or more", epochs=", ".join(map(str, epochs)))
     for name, (model, tokenizer) in models.items():
         check_fit(model, tokenizer, recipe)
         if teacher:
@@ -277,9 +281,11 @@ def read_results(file: str | Path) -> list[dict]:
             rows.append(_result(json.loads(line)))
         except (ValueError, KeyError, TypeError) as problem:
             raise CourseError(
-                f"not a result of a sweep ({type(problem).__name__}: {problem})",
-                where=f"{file}, line {number}",
+                "not a result of a sweep ({kind}: {problem})",
+                where=line_of(file, number),
                 fix="mend or remove the line, or name another file",
+                kind=type(problem).__name__,
+                problem=problem,
             ) from None
     return rows
 

@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from ..errors import CourseError
 from ..hub import is_hub_id
-from ..language import N_
+from ..language import N_, _
 from ..workspace import resolve
 from .formats import Labels, Layout, Row, read_questions
 from .hub import Hub, read_hub
@@ -96,9 +96,15 @@ class Task:
         names = self.files.get(split, ())
         file = next((home / name for name in names if (home / name).is_file()), None)
         if file is None:
-            origin = f"; it comes from {self.address}" if self.address else ""
-            wanted = " or ".join(names) or f"a {split} file"
-            raise CourseError(f"no {split} file for {self.name}", where=home, fix=f"put {wanted} there{origin}")
+            raise CourseError(
+                "no {split} file for {name}",
+                where=home,
+                fix="put {names} there; it comes from {address}" if self.address else "put {names} there",
+                split=split,
+                name=self.name,
+                names=_(" or ").join(names or (split,)),
+                address=self.address,
+            )
         return self.read(file, labelled=split != "test")
 
     def read(self, file: str | Path, *, labelled: bool = True) -> Dataset:
@@ -115,7 +121,7 @@ class Task:
         name, _, revision = str(source).partition("@")
         if name == "hub":
             if not self.hub:
-                raise CourseError(f"{self.name} is on no hub that we know", fix="give a folder")
+                raise CourseError("{name} is on no hub that we know", fix="give a folder", name=self.name)
             return replace(self.hub, revision=revision or self.hub.revision)
         if self.hub and is_hub_id(name) and not resolve(source).exists():
             return replace(self.hub, name=name, revision=revision or None)
@@ -162,15 +168,21 @@ def own_task(
     """
     for option, file in (("--train", train), ("--dev", dev)):
         if not Path(file).is_file():
-            raise CourseError("no such file", where=file, fix=f"check the path ({option})")
+            raise CourseError("no such file", where=file, fix="check the path ({option})", option=option)
     files = {"train": (str(Path(train).absolute()),), "dev": (str(Path(dev).absolute()),)}
     if layout and answers is None:
         answers = {label: label for label in layout.labels(Path(train))}
         if len(answers) < 2:
-            found = f"the only label is {next(iter(answers))!r}" if answers else "no rows with a label in it"
-            raise CourseError(found, where=train, fix="a task needs at least two labels")
+            raise CourseError(
+                "the only label is {label!r}" if answers else "no rows with a label in it",
+                where=train,
+                fix="a task needs at least two labels",
+                label=next(iter(answers), None),
+            )
     if answers and len(set(answers.values())) < len(answers):
-        raise CourseError(f"two labels mean the same: {dict(answers)}", fix="give every label a meaning of its own")
+        raise CourseError(
+            "two labels mean the same: {answers}", fix="give every label a meaning of its own", answers=dict(answers)
+        )
     return Task(name, N_("your own task"), files, layout, answers=answers or {})
 
 
@@ -292,5 +304,5 @@ def find_task(name: str) -> Task:
         CourseError: with the names that exist.
     """
     if name not in TASKS:
-        raise CourseError(f"unknown task {name!r}", fix=f"one of {', '.join(TASKS)}")
+        raise CourseError("unknown task {name!r}", fix="one of {names}", name=name, names=", ".join(TASKS))
     return TASKS[name]

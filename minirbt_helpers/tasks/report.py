@@ -277,7 +277,9 @@ def _gain(plain: Sequence[dict], taught: Sequence[dict]) -> dict[str, str]:
 def _check_reference(means: Mapping[Place, Mean], reference: str) -> None:
     names = dict.fromkeys(name for name, _ in means)
     if reference not in names:
-        raise CourseError(f"no results of {reference!r}", fix=f"one of {', '.join(names)}")
+        raise CourseError(
+            "no results of {reference!r}", fix="one of {names}", reference=reference, names=", ".join(names)
+        )
 
 
 def _tasks(means: Mapping[Place, Mean]) -> list[str]:

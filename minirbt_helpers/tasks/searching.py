@@ -88,7 +88,9 @@ def search_rates(
         CourseError: fewer than four rates, or what ``sweep`` raises.
     """
     if len(set(rates)) < 4:
-        raise CourseError(f"{len(set(rates))} rates to search", fix="at least four, such as 1e-4 3e-4 1e-3 3e-3")
+        raise CourseError(
+            "{rates} rates to search", fix="at least four, such as 1e-4 3e-4 1e-3 3e-3", rates=len(set(rates))
+        )
     recipe = recipe.model_copy(update={"task_rows": min(recipe.task_rows or SHORT, SHORT)})
     found: dict[str, dict[str, Found]] = {name: {} for name in models}
     for task in tasks:

@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..errors import CourseError
+from ..errors import CourseError, line_of
+from ..language import _
 from ..lines import read_lines, refuse_old_line_ends
 
 JSON = (".json", ".jsonl")  # how the names of files of JSON lines end
@@ -92,7 +93,7 @@ def _listed(file: Path, text: str) -> list[tuple[str, Fields | CourseError]]:
         return []
     if not isinstance(content, list):
         return []
-    found = [(f"row {number}", row) for number, row in enumerate(content, 1)]
+    found = [(_("row {number}").format(number=number), row) for number, row in enumerate(content, 1)]
     return [(place, row if isinstance(row, dict) else _no_object(file, place, str(row))) for place, row in found]
 
 
@@ -100,17 +101,21 @@ def _objects(file: Path, lines: Sequence[str]) -> Placed:
     for number, line in enumerate(lines, 1):
         if not visible(line):
             continue
-        place, why = f"line {number}", ""
+        place, why = _("line {number}").format(number=number), ""
         try:
             row = parse_json(line.lstrip("\ufeff"))
         except (ValueError, RecursionError) as problem:
-            row, why = None, f" ({problem})"
+            row, why = None, str(problem)
         yield place, row if isinstance(row, dict) else _no_object(file, place, line, why)
 
 
 def _no_object(file: Path, place: str, text: str, why: str = "") -> CourseError:
     return CourseError(
-        f"not a row of this task{why}: {text[:60]!r}", where=f"{file}, {place}", fix="one JSON object a line"
+        "not a row of this task ({why}): {text!r}" if why else "not a row of this task: {text!r}",
+        where=f"{file}, {place}",
+        fix="one JSON object a line",
+        why=why,
+        text=text[:60],
     )
 
 
@@ -125,13 +130,18 @@ def _table(file: Path, lines: Sequence[str], needed: Sequence[str], label: str, 
     names = [name if name in ours.values() else ours.get(name.casefold(), name) for name in head]
     if missing := [name for name in (*needed, *([label] if labelled else [])) if name not in names]:
         raise CourseError(
-            f"the header has no {' and no '.join(missing)}: {', '.join(head)[:200]}",
-            where=f"{file}, line {number}",
+            "the header has no {names}: {head}",
+            where=line_of(file, number),
             fix="name the columns in the first line, with tabs between them",
+            names=_(" and no ").join(missing),
+            head=", ".join(head)[:200],
         )
     if twice := [name for name in (*needed, label) if names.count(name) > 1]:
         raise CourseError(
-            f"two columns are called {twice[0]}", where=f"{file}, line {number}", fix="give each a name of its own"
+            "two columns are called {name}",
+            where=line_of(file, number),
+            fix="give each a name of its own",
+            name=twice[0],
         )
     return _rows(file, _without(head, cells), names)
 
@@ -151,9 +161,12 @@ def _bare_table(
         return _rows(file, _without(head, cells), names)
     if _is_header(head, needed, labels):
         raise CourseError(
-            f"line {number} looks like a header: {', '.join(head)}",
-            where=f"{file}, line {number}",
-            fix=f"remove it, or name the columns {', '.join(columns)}, with tabs between them",
+            "line {number} looks like a header: {head}",
+            where=line_of(file, number),
+            fix="remove it, or name the columns {columns}, with tabs between them",
+            number=number,
+            head=", ".join(head),
+            columns=", ".join(columns),
         )
     return _rows(file, cells, columns, () if labelled else needed)
 
@@ -169,12 +182,22 @@ def _rows(file: Path, cells: Cells, names: Sequence[str], without_label: Sequenc
         while len(row) > len(names) and not visible(row[-1]):
             row = row[:-1]  # empty columns of a spreadsheet
         own = without_label if len(row) == len(without_label) else names
-        place = f"line {number}"
+        place = _("line {number}").format(number=number)
         if len(row) == len(own):
             yield place, dict(zip(own, row, strict=True))
         else:
-            what = f"{len(row)} fields instead of {len(names)}: {chr(9).join(row)[:60]!r}"
-            yield place, CourseError(what, where=f"{file}, {place}", fix=f"with tabs between them: {', '.join(names)}")
+            yield (
+                place,
+                CourseError(
+                    "{found} fields instead of {wanted}: {row!r}",
+                    where=f"{file}, {place}",
+                    fix="with tabs between them: {names}",
+                    found=len(row),
+                    wanted=len(names),
+                    row="\t".join(row)[:60],
+                    names=", ".join(names),
+                ),
+            )
 
 
 def _named_otherwise(head: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -202,7 +225,7 @@ def _cells(file: Path, lines: Sequence[str], needed: Sequence[str]) -> Cells:
     try:
         cells = _by_csv(lines, ",") if commas else _quoted(lines)
     except csv.Error as problem:
-        raise CourseError(f"no CSV ({problem})", where=file, fix="save it as TSV, UTF-8") from None
+        raise CourseError("no CSV ({problem})", where=file, fix="save it as TSV, UTF-8", problem=problem) from None
     cells = cells or [(number, line.split("\t")) for number, line in enumerate(lines, 1)]
     return [(number, row) for number, row in cells if len(row) > 1 or visible("".join(row))]
 

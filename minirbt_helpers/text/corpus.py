@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from ..errors import CourseError
+from ..errors import CourseError, line_of
 from ..hub import vocabulary_size
 from ..language import _
 from ..lines import byte_size, read_batches
@@ -95,9 +95,11 @@ def _referenced(batch: Batch, tokens: Tokens) -> NDArray:
         at = int(np.flatnonzero(wrong)[0])
         line = int(np.searchsorted(sizes.cumsum(), at, side="right"))
         raise CourseError(
-            f"position {positions[at]} continues no Chinese word of {batch.lines[line][:30]!r}",
-            where=f"{batch.references}, line {batch.first + line}",
+            "position {position} continues no Chinese word of {text!r}",
+            where=line_of(batch.references, batch.first + line),
             fix="these references are another text's (or tokenizer's): make them again with `minirbt references`",
+            position=positions[at],
+            text=batch.lines[line][:30],
         )
     flags = np.zeros(len(tokens.ids), bool)
     flags[places] = True
@@ -109,9 +111,9 @@ class Packer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, length: int):
         if length < 4:
-            raise CourseError(f"a block of {length} tokens holds no text", fix="a length of at least 4")
+            raise CourseError("a block of {length} tokens holds no text", fix="a length of at least 4", length=length)
         if (size := vocabulary_size(tokenizer)) > 2**16:
-            raise CourseError(f"a vocabulary of {size} does not fit 16-bit ids")
+            raise CourseError("a vocabulary of {size} does not fit 16-bit ids", size=size)
         self.length, self._frame = length, (tokenizer.cls_token_id, tokenizer.sep_token_id)
         self._rest: Stream = np.zeros(0, np.uint16), np.zeros(0, bool)
 
@@ -235,7 +237,10 @@ def referenced_batches(files: Sequence[Path], references: Sequence[Path]) -> Ite
     """
     if len(references) != len(files):
         raise CourseError(
-            f"{len(references)} reference files for {len(files)} text files", fix="one for each, in order"
+            "{references} reference files for {files} text files",
+            fix="one for each, in order",
+            references=len(references),
+            files=len(files),
         )
     for file, reference in zip(files, references, strict=True):
         rows, done = read_references(reference), 0
@@ -243,18 +248,19 @@ def referenced_batches(files: Sequence[Path], references: Sequence[Path]) -> Ite
             made = list(islice(rows, len(lines)))
             if len(made) < len(lines):
                 end = done + len(made)
-                _refuse_step(f"the references end after {end} lines, and {file} goes on", reference, end + 1)
+                raise _out_of_step("the references end after {lines} lines, and {file} goes on", reference, end, file)
             yield Batch(lines, made, str(reference), done + 1)
             done += len(lines)
         if next(rows, None) is not None:
-            _refuse_step(f"more references than {file} has lines ({done})", reference, done + 1)
+            raise _out_of_step("more references than {file} has lines ({lines})", reference, done, file)
 
 
-def _refuse_step(what: str, file: Path, line: int) -> None:
-    raise CourseError(
-        what,
-        where=f"{file}, line {line}",
+def _out_of_step(what: str, references: Path, lines: int, file: Path) -> CourseError:
+    return CourseError(
+        "{what}",
+        where=line_of(references, lines + 1),
         fix="make them again from this text: minirbt references (the original's script drops blank lines)",
+        what=_(what).format(lines=lines, file=file),
     )
 
 
@@ -344,7 +350,11 @@ def cached_blocks(
         if len(blocks[0]["input_ids"]) != length:
             made = len(blocks[0]["input_ids"])
             raise CourseError(
-                f"blocks of {made} tokens, not {length}", where=paths, fix=f"LENGTH = {made}, or pack anew"
+                "blocks of {made} tokens, not {length}",
+                where=paths,
+                fix="LENGTH = {made}, or pack anew",
+                made=made,
+                length=length,
             )
         return blocks
     folder = Path(home) / f"blocks-{_fingerprint(paths, tokenizer, length, segmenter, match)}"

@@ -68,11 +68,15 @@ class WholeWordCollator:
         if tokenizer.mask_token_id is None:
             raise CourseError("the tokenizer has no [MASK]", fix="use a BERT tokenizer")
         if mask_unit not in ("word", "token"):
-            raise CourseError(f"unknown mask_unit {mask_unit!r}", fix="'word' or 'token'")
+            raise CourseError("unknown mask_unit {unit!r}", fix="'word' or 'token'", unit=mask_unit)
         if budget not in ("published", "fair"):
-            raise CourseError(f"unknown budget {budget!r}", fix="'published' or 'fair'")
+            raise CourseError("unknown budget {budget!r}", fix="'published' or 'fair'", budget=budget)
         if not 0 < probability < 1:
-            raise CourseError(f"a masking probability of {probability}", fix="a share between 0 and 1, such as 0.15")
+            raise CourseError(
+                "a masking probability of {probability}",
+                fix="a share between 0 and 1, such as 0.15",
+                probability=probability,
+            )
         self.mask_id, self.pad_id = tokenizer.mask_token_id, tokenizer.pad_token_id or 0
         self.vocabulary = vocabulary_size(tokenizer)
         self._text = np.ones(self.vocabulary, bool)  # by id: may it be masked?

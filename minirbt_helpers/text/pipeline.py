@@ -25,6 +25,7 @@ from datatrove.pipeline.base import PipelineStep
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..language import N_
 from ..workspace import atomic_file
 from .corpus import CARD, BlockText, BlockWriter, Packer, Stream, describe_blocks, load_blocks, referenced_batches
 from .processes import WORTH_A_PROCESS
@@ -199,8 +200,11 @@ def _start(ray, workers: int) -> None:
         except Exception as problem:  # a plain one: the node timed out
             ray.shutdown()
             if not left:
-                fix = "look at RAY_ADDRESS" if joined else "again when the machine is less busy, or --executor local"
-                raise CourseError(f"Ray did not start ({problem})", fix=fix) from problem
+                raise CourseError(
+                    "Ray did not start ({problem})",
+                    fix="look at RAY_ADDRESS" if joined else "again when the machine is less busy, or --executor local",
+                    problem=problem,
+                ) from problem
 
 
 class ShardedCorpus:
@@ -278,7 +282,13 @@ class ShardedCorpus:
             CourseError: a shard could not be done; those that are done stay done.
         """
         if not 0 <= machine < machines:
-            raise CourseError(f"machine {machine} of {machines}", fix=f"--machine is one of 0 to {machines - 1}")
+            raise CourseError(
+                "machine {machine} of {machines}",
+                fix="--machine is one of 0 to {last}",
+                machine=machine,
+                machines=machines,
+                last=machines - 1,
+            )
         first, last = (self.tasks * part // machines for part in (machine, machine + 1))
         share = range(self.tasks) if executor == "ray" else range(first, last)
         make = {"local": self._local, "ray": self._ray}[executor]
@@ -286,7 +296,10 @@ class ShardedCorpus:
         blocks = make(self.block_steps(), "blocks", share, workers, references if step == "all" else None)
         if step == "blocks" and (left := references.get_incomplete_ranks()):
             raise CourseError(
-                f"{len(left)} of {self.tasks} shards have no references yet", fix="--step references first"
+                "{left} of {tasks} shards have no references yet",
+                fix="--step references first",
+                left=len(left),
+                tasks=self.tasks,
             )
         if share:
             self._run(references if step == "references" else blocks, share)
@@ -298,12 +311,15 @@ class ShardedCorpus:
         except CourseError:
             raise
         except Exception as problem:  # whatever a worker met
-            raise self._undone(f"a shard could not be done ({type(problem).__name__}: {problem})") from problem
+            raise self._undone(
+                "a shard could not be done ({kind}: {problem})", kind=type(problem).__name__, problem=problem
+            ) from problem
         if left := executor.get_incomplete_ranks(share):
-            raise self._undone(f"{len(left)} of {len(share)} shards are not done")
+            raise self._undone("{left} of {all} shards are not done", left=len(left), all=len(share))
 
-    def _undone(self, what: str) -> CourseError:
-        return CourseError(what, where=self.output / "logs", fix="the logs say why; run again, and only those are done")
+    def _undone(self, what: str, **fields: object) -> CourseError:
+        fix = N_("the logs say why; run again, and only those are done")
+        return CourseError(what, where=self.output / "logs", fix=fix, **fields)
 
     def _local(self, steps: list[PipelineStep], name: str, share: range, workers: int, depends):
         if workers > 1:
@@ -354,9 +370,10 @@ class ShardedCorpus:
         }
         if changed := [name for name, value in plan.items() if before and before.get(name) != value]:
             raise CourseError(
-                f"begun with another {', '.join(changed)}",
+                "begun with another {settings}",
                 where=file,
                 fix="go on as it was begun, or name another folder",
+                settings=", ".join(changed),
             )
         if not before:
             with atomic_file(file) as new:

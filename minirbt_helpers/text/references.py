@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from ..errors import CourseError
+from ..errors import CourseError, line_of
 from ..language import _
 from ..lines import byte_size, read_batches, read_lines, require_text
 from ..workspace import atomic_file, progress_bar
@@ -79,7 +79,12 @@ def references(
 ) -> list[list[int]]:
     """:func:`chinese_reference` for many lines at once, which is much faster."""
     if len(texts) != len(words):
-        raise CourseError(f"{len(texts)} lines and the words of {len(words)}", fix="give the words of each line")
+        raise CourseError(
+            "{lines} lines and the words of {words}",
+            fix="give the words of each line",
+            lines=len(texts),
+            words=len(words),
+        )
     rows: list[list[int]] = []
     for start in range(0, len(texts), AT_ONCE):
         lines, cuts = texts[start : start + AT_ONCE], words[start : start + AT_ONCE]
@@ -110,7 +115,7 @@ def continued_words(
     if match == "original":
         return _by_matching(words, tokens, encoder(tokenizer).names)
     if match != "segmentation":
-        raise CourseError(f"unknown match {match!r}", fix="'segmentation' or 'original'")
+        raise CourseError("unknown match {match!r}", fix="'segmentation' or 'original'", match=match)
     # A word with a space in it, as LTP may leave one, is no Chinese word: its letters stand alone.
     letters = [_in_letters(text, line, _bare) for text, line in zip(texts, words, strict=True)]
     firsts, sizes, places = _spread(letters, tokens.codes)
@@ -152,8 +157,10 @@ def _in_letters(text: str, words: Sequence[str], spaced: Callable[[str], Iterabl
     found = [part for word in words for part in ([word] if word.split() == [word] else spaced(word))]
     if "".join(found) != letters:
         raise CourseError(
-            f"the words do not make up the text: {list(words)[:8]} … for {text[:40]!r}",
+            "the words do not make up the text: {words} … for {text!r}",
             fix="segment this very line; words joined must give it back, whitespace aside",
+            words=list(words)[:8],
+            text=text[:40],
         )
     return found
 
@@ -265,8 +272,9 @@ def read_references(file: str | Path) -> Iterator[list[int]]:
         good = isinstance(positions, list) and all(type(place) is int and place < 2**31 for place in positions)
         if not good or any(later <= earlier for earlier, later in zip([0, *positions], positions, strict=False)):
             raise CourseError(
-                f"not a reference: {line[:60]!r}",
-                where=f"{file}, line {number}",
+                "not a reference: {line!r}",
+                where=line_of(file, number),
                 fix="one JSON list of ascending positions a line, such as [2, 4]; `minirbt references` writes it",
+                line=line[:60],
             )
         yield positions

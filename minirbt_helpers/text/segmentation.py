@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from ..errors import CourseError
+from ..errors import CourseError, line_of
 from ..hub import fetch_model
 from ..lines import read_lines
 from ..sniffing import AGAIN, require_weights, require_whole
@@ -58,9 +58,10 @@ def load_segmenter(name_or_path: str | Path, *, words: Sequence[str] = ()) -> "S
         neural = config.get("nerual", True)  # LTP's own spelling
     except (OSError, ValueError, AttributeError) as problem:
         raise CourseError(
-            f"not an LTP model ({problem})",
+            "not an LTP model ({problem})",
             where=config_file,
             fix="name a folder with LTP's config.json, or a hub id such as LTP/small",
+            problem=problem,
         ) from problem
     refuse_foreign_code(config, config_file)
     cut, pieces = (_neural if neural else _perceptron)(folder, config)
@@ -76,15 +77,19 @@ def read_words(file: str | Path) -> list[str]:
     found = []
     for number, line in enumerate(read_lines(file), 1):
         if word := _trimmed(line):
-            _require_word(word, f"{file}, line {number}")
+            _require_word(word, line_of(file, number))
             found.append(word)
     return found
 
 
 def _require_word(word: str, where: str = "") -> None:
     if word.split() != [word]:
-        fix = "one word a line, without its frequency or part of speech: a blank ends a word"
-        raise CourseError(f"not one word: {word[:40]!r}", where=where, fix=fix)
+        raise CourseError(
+            "not one word: {word!r}",
+            where=where,
+            fix="one word a line, without its frequency or part of speech: a blank ends a word",
+            word=word[:40],
+        )
     code_points(word)  # refuses half a character
 
 
@@ -253,9 +258,10 @@ def refuse_foreign_code(config: object, where: Path) -> None:
         target = config.get("_ltp_target_")
         if target is not None and not _trusted(target):
             raise CourseError(
-                f"the config asks to import and run {target!r}",
+                "the config asks to import and run {target!r}",
                 where=where,
                 fix="an LTP folder is code: use one from a source you trust, with ltp_core and transformers alone",
+                target=target,
             )
         config = list(config.values())
     if isinstance(config, list):
@@ -283,7 +289,7 @@ def _perceptron(folder: Path, config: dict) -> tuple[Cutter, None]:
 
     file = folder / str(config.get("tasks", {}).get("cws", ""))
     if not file.is_file():
-        raise CourseError(f"no segmentation model: {file.name or 'cws'} is missing", where=folder)
+        raise CourseError("no segmentation model: {name} is missing", where=folder, name=file.name or "cws")
     require_whole(file)
     if not _is_whole_avro(file.read_bytes()):  # LTP's extension would end the process
         raise CourseError("the segmentation model is damaged, or of another kind", where=file, fix=AGAIN)
@@ -335,7 +341,10 @@ def _neural(folder: Path, config: dict) -> tuple[Cutter, Callable[[str], Iterato
     except (KeyError, TypeError, ValueError, OSError, RuntimeError) as problem:
         reason = str(problem).strip().splitlines()[:1]
         raise CourseError(
-            f"not a neural LTP model ({type(problem).__name__}: {' '.join(reason)[:160]})", where=folder
+            "not a neural LTP model ({kind}: {reason})",
+            where=folder,
+            kind=type(problem).__name__,
+            reason=" ".join(reason)[:160],
         ) from problem
     if not hasattr(tokenizer, "batch_encode_plus"):  # gone in transformers 5, still called by LTP 4.2
         tokenizer.batch_encode_plus = tokenizer.__call__
@@ -379,4 +388,4 @@ def _load_weights(model, folder: Path) -> None:
                 fix="use a model from a source you trust, or save its state dict as safetensors",
             ) from problem
     if missing := model.load_state_dict(weights, strict=False).missing_keys:  # other tasks' heads are left over
-        raise CourseError(f"weights are missing: {', '.join(missing[:3])} …", where=folder)
+        raise CourseError("weights are missing: {names} …", where=folder, names=", ".join(missing[:3]))

@@ -109,7 +109,11 @@ class HubText:
         data = open_dataset(self.name, self.config, self.split, self.revision, streaming=True)
         if data.features and self.column not in data.features:
             raise CourseError(
-                f"no column {self.column!r}", where=self, fix=f"column= one of {', '.join(data.features)}, after a ?"
+                "no column {column!r}",
+                where=self,
+                fix="column= one of {names}, after a ?",
+                column=self.column,
+                names=", ".join(data.features),
             )
         return data
 
@@ -174,7 +178,9 @@ def _files(path: Path, pattern: str, entry: str) -> list[Path]:
         return _listed(path, entry)
     found = sorted(path.glob(pattern)) if path.is_dir() else [path] * path.is_file()
     if not found:
-        raise CourseError(f"no such text file, nor a folder with {pattern}", where=path, fix="check the path")
+        raise CourseError(
+            "no such text file, nor a folder with {pattern}", where=path, fix="check the path", pattern=pattern
+        )
     return found
 
 
@@ -185,11 +191,13 @@ def _listed(path: Path, entry: str) -> list[Path]:
         files = [Path(name) for name in names]
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise CourseError(
-            f"not a list of files ({type(problem).__name__}: {problem})",
+            "not a list of files ({kind}: {problem})",
             where=path,
-            fix='{"train": {"train_files": ["a.txt"], "train_ref_files": ["a.ref"]}}',
+            fix='{{"train": {{"train_files": ["a.txt"], "train_ref_files": ["a.ref"]}}}}',
+            kind=type(problem).__name__,
+            problem=problem,
         ) from problem
     files = [file if file.exists() else path.parent / file for file in files]  # names count from here, or from the list
     if missing := [file for file in files if not file.is_file()]:
-        raise CourseError(f"no such file: {missing[0]}", where=path, fix="check the names in the list")
+        raise CourseError("no such file: {name}", where=path, fix="check the names in the list", name=missing[0])
     return files

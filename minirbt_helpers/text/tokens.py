@@ -150,7 +150,9 @@ def code_points(text: str) -> NDArray[np.uint32]:
     try:
         return np.frombuffer(text.encode("utf-32-le"), np.uint32)
     except UnicodeEncodeError as problem:
-        raise CourseError(f"half a character, {text[problem.start]!r}", fix="read the text from UTF-8") from problem
+        raise CourseError(
+            "half a character, {character!r}", fix="read the text from UTF-8", character=text[problem.start]
+        ) from problem
 
 
 _ENCODERS: "weakref.WeakKeyDictionary[PreTrainedTokenizerBase, Encoder]" = weakref.WeakKeyDictionary()

@@ -119,9 +119,10 @@ def _restore(
             module.load_state_dict(_below(tensors, f"{name}/"))
     except RuntimeError as problem:
         raise CourseError(
-            f"the checkpoint is of another model ({str(problem).splitlines()[0]})",
+            "the checkpoint is of another model ({problem})",
             where=place,
             fix="remove it, or name another output folder",
+            problem=str(problem).splitlines()[0],
         ) from problem
     for number, optimizer in enumerate(optimizers):
         state: dict[int, dict] = {}

@@ -343,7 +343,9 @@ def prepare(
 ) -> Ready:
     """Load, check and place what :func:`distill` needs; arguments and errors as there."""
     if stage not in STAGES:
-        raise CourseError(f"unknown stage {stage!r}", fix=f"one of {', '.join(map(repr, STAGES))}")
+        raise CourseError(
+            "unknown stage {stage!r}", fix="one of {names}", stage=stage, names=", ".join(map(repr, STAGES))
+        )
     world = join_world()
     tokenizer = tokenizer or load_tokenizer(recipe.teacher)
     teacher_model = _teacher(recipe, STAGES[stage], teacher)
@@ -375,9 +377,10 @@ def _teacher(recipe: Recipe, stage: Stage, given: str | Path | BertForMaskedLM |
         given = run_folder(recipe, stage.teacher)
         if not given.is_dir():
             raise CourseError(
-                f"no {stage.teacher} to learn from",
+                "no {teacher} to learn from",
                 where=given,
-                fix=f"distil the stage {stage.teacher!r} first, or name a teacher",
+                fix="distil the stage {teacher!r} first, or name a teacher",
+                teacher=stage.teacher,
             )
     return load_model(given or recipe.teacher, teaches=bool(recipe.kd_weight))
 
@@ -400,8 +403,10 @@ def _student(
     ours, theirs = student.config.vocab_size, teacher.config.vocab_size
     if ours != theirs:
         raise CourseError(
-            f"the student has {ours} entries in its vocabulary, the teacher {theirs}",
+            "the student has {ours} entries in its vocabulary, the teacher {theirs}",
             fix="distillation compares predictions entry by entry: both need the same vocabulary",
+            ours=ours,
+            theirs=theirs,
         )
     return student
 
@@ -428,10 +433,14 @@ def check_shape(model: BertForMaskedLM, architecture: Architecture, recipe: Reci
     found = (config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.num_attention_heads)
     if found != wanted:
         raise CourseError(
-            f"the model does not fit {architecture.name} at {recipe.scale} scale: "
-            f"layers, hidden, FFN, heads are {found}, and the recipe asks for {wanted}",
+            "the model does not fit {name} at {scale} scale: layers, hidden, FFN, heads are {found}, "
+            "and the recipe asks for {wanted}",
             where=config.name_or_path,
             fix="name other weights, or another architecture or scale",
+            name=architecture.name,
+            scale=recipe.scale,
+            found=found,
+            wanted=wanted,
         )
 
 
@@ -443,6 +452,8 @@ def check_vocabulary(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase)
     """
     if (size := vocabulary_size(tokenizer)) > model.config.vocab_size:
         raise CourseError(
-            f"the tokenizer has {size} entries, the model {model.config.vocab_size}",
+            "the tokenizer has {size} entries, the model {entries}",
             fix="use the tokenizer that lies beside the model",
+            size=size,
+            entries=model.config.vocab_size,
         )

@@ -159,12 +159,13 @@ def dry_run(
     folder = Path(output) if output else run_folder(recipe, stage)
     free_disk = float(shutil.disk_usage(existing_parent(folder)).free)
     disk = disk_needed(recipe, ready)
-    check_room("the disk", folder, disk, free_disk, "free some space, name another --output-dir, or take fewer steps")
+    advice = _("free some space, name another --output-dir, or take fewer steps")
+    check_room(_("the disk"), folder, disk, free_disk, advice)
     with torch.random.fork_rng(devices=[]), fast_on_cpu(ready.teacher, ready.student):
         memory = memory_needed(recipe, ready, blocks)
         free = free_memory(ready.world) + memory["teacher"] + memory["student"]  # these two are loaded already
         advice = smaller_micro_batch(recipe, memory, free, ready.world.size)
-        check_room("the memory", ready.world.device, memory, free, advice)
+        check_room(_("the memory"), ready.world.device, memory, free, advice)
         steps = Steps(recipe, ready.pupil, ready.world)
         step, loss = seconds_per_step(recipe, ready, steps, blocks, seconds)
         evaluation = timed(ready.world, lambda: ready.world.first and ready.held_out(recipe, heldout))
@@ -212,9 +213,13 @@ def check_room(what: str, where: object, needed: Sizes, free: float, fix: str) -
     """
     if sum(needed.values()) > free:
         raise CourseError(
-            f"{what} is too small: {added_up(needed)} needed, and {free / GIB:,.1f} GiB free",
+            "{what} is too small: {needed} needed, and {free:,.1f} GiB free",
             where=where,
-            fix=fix,
+            fix="{advice}",
+            what=what,
+            needed=added_up(needed),
+            free=free / GIB,
+            advice=fix,
         )
 
 

@@ -111,7 +111,9 @@ def train(
             if world.first and (save or stop):
                 save_checkpoint(folder, step, steps.modules, steps.optimizers, steps.scaler, batches.position(step))
             if stop and not last:
-                raise Interrupted(f"stopped after step {step}", where=folder, fix="saved: run it again to go on")
+                raise Interrupted(
+                    "stopped after step {step}", where=folder, fix="saved: run it again to go on", step=step
+                )
             pending.restart_clock()
     log.close()
     return log.rows
@@ -123,12 +125,19 @@ def check_batch_size(recipe: Recipe, batches: Batches, world: World) -> None:
         raise CourseError("no blocks to train on", fix="give a text with at least one non-blank line")
     at_once = recipe.micro_batch * world.size
     if recipe.batch_size % at_once:
-        processes = f" on {world.size} processes" if world.size > 1 else ""
         times = f"({world.size} x {recipe.micro_batch})" if world.size > 1 else f"{recipe.micro_batch}"
         raise CourseError(
-            f"a batch of {recipe.batch_size} cannot be cut into micro-batches of {recipe.micro_batch}{processes}: "
-            f"{recipe.batch_size} / {times} = {recipe.batch_size / at_once:.2f}",
-            fix=f"a batch_size that is a multiple of {at_once}, or a smaller micro_batch",
+            "a batch of {batch} cannot be cut into micro-batches of {part} on {processes} processes: "
+            "{batch} / {times} = {quotient:.2f}"
+            if world.size > 1
+            else "a batch of {batch} cannot be cut into micro-batches of {part}: {batch} / {times} = {quotient:.2f}",
+            fix="a batch_size that is a multiple of {at_once}, or a smaller micro_batch",
+            batch=recipe.batch_size,
+            part=recipe.micro_batch,
+            processes=world.size,
+            times=times,
+            quotient=recipe.batch_size / at_once,
+            at_once=at_once,
         )
 
 
@@ -199,9 +208,10 @@ class Steps:
             everywhere = self.world.sum(torch.full((), float(masked), device=self.world.device))  # no copy, no wait
         if not masked and not float(everywhere):
             raise CourseError(
-                f"no position is masked in the batch of step {step}",
+                "no position is masked in the batch of step {step}",
                 fix="longer blocks or a larger mask_probability; where words are longer than the budget, "
                 "mask_budget fair or mask_unit token",
+                step=step,
             )
         return parts / everywhere
 
@@ -263,14 +273,22 @@ class Pending:
         kept = checkpoints(self.folder)
         blocks = self.batches.blocks_of(step)
         some = ", ".join(map(str, blocks[:8])) + (" …" if len(blocks) > 8 else "")
-        what = "gradient" if math.isfinite(means["loss"]) else "loss"
+        ways = [_("try a lower learning rate"), _("a longer warm-up")]
+        ways += [_("precision bf16 or fp32")] * (self.recipe.precision == "fp16")
+        last = (
+            _("the last good checkpoint is {name}").format(name=kept[-1].name) if kept else _("nothing was saved yet")
+        )
         raise CourseError(
-            f"the {what} is not finite at step {step}: {means}; its batch is made of the blocks {some}",
+            "the gradient is not finite at step {step}: {means}; its batch is made of the blocks {some}"
+            if math.isfinite(means["loss"])
+            else "the loss is not finite at step {step}: {means}; its batch is made of the blocks {some}",
             where=self.folder,
-            fix="try a lower learning rate, a longer warm-up"
-            + (", precision bf16 or fp32" if self.recipe.precision == "fp16" else "")
-            + "; "
-            + (f"the last good checkpoint is {kept[-1].name}" if kept else "nothing was saved yet"),
+            fix="{ways}; {last}",
+            ways=_(", ").join(ways),
+            last=last,
+            step=step,
+            means=means,
+            some=some,
         )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import BertConfig
 
 from ..errors import CourseError
+from ..language import N_, _
 from ..recipe import Recipe
 
 EQUAL_HEADS = ("attention_mse", "attention_ce")  # the losses that compare head with head
@@ -31,8 +32,10 @@ def layer_pairs(teacher_layers: int, student_layers: int) -> list[tuple[int, int
     stride, rest = divmod(teacher_layers, student_layers)
     if rest or not stride:
         raise CourseError(
-            f"{student_layers} layers cannot be spread evenly over a teacher's {teacher_layers}",
+            "{student_layers} layers cannot be spread evenly over a teacher's {teacher_layers}",
             fix="a student whose number of layers divides the teacher's",
+            student_layers=student_layers,
+            teacher_layers=teacher_layers,
         )
     return [(stride * layer, layer) for layer in range(student_layers + 1)]
 
@@ -128,27 +131,37 @@ def check_matches(matches: list[dict], teacher: BertConfig, student: BertConfig)
             or heads that do not fit. It names the match and what would do.
     """
     for number, match in enumerate(matches):
-        where = f"match {number} ({match})"
+        where = _("match {number} ({match})").format(number=number, match=match)
         if missing := {"layer_T", "layer_S", "feature", "loss", "weight"} - match.keys():
-            raise CourseError(f"no {', '.join(sorted(missing))}", where=where, fix="see hidden_matches for the form")
-        _known(match["feature"], FEATURES, "feature", where)
-        _known(match["loss"], list(MATCH_LOSS_MAP), "loss", where)
+            raise CourseError(
+                "no {names}", where=where, fix="see hidden_matches for the form", names=", ".join(sorted(missing))
+            )
+        _known(match["feature"], FEATURES, N_("feature"), where)
+        _known(match["loss"], list(MATCH_LOSS_MAP), N_("loss"), where)
         for side, config in (("T", teacher), ("S", student)):
             _check_layers(match, side, config, where)
         if match["feature"] == "hidden":
             _check_widths(match, teacher.hidden_size, student.hidden_size, where)
         elif match["loss"] in EQUAL_HEADS and teacher.num_attention_heads != student.num_attention_heads:
             raise CourseError(
-                f"{teacher.num_attention_heads} heads of the teacher cannot be compared with "
-                f"{student.num_attention_heads} of the student one by one",
+                "{theirs} heads of the teacher cannot be compared with {ours} of the student one by one",
                 where=where,
                 fix="use attention_mse_sum or attention_ce_mean, which take all heads together",
+                theirs=teacher.num_attention_heads,
+                ours=student.num_attention_heads,
             )
 
 
 def _known(name: object, known: list[str], what: str, where: str) -> None:
     if name not in known:
-        raise CourseError(f"unknown {what} {name!r}", where=where, fix=f"one of {', '.join(known)}")
+        raise CourseError(
+            "unknown {what} {name!r}",
+            where=where,
+            fix="one of {names}",
+            what=_(what),
+            name=name,
+            names=", ".join(known),
+        )
 
 
 def _check_layers(match: dict, side: str, config: BertConfig, where: str) -> None:
@@ -156,18 +169,26 @@ def _check_layers(match: dict, side: str, config: BertConfig, where: str) -> Non
     layers = match[f"layer_{side}"]
     if isinstance(layers, list) != (match["loss"] in TWO_LAYERS):
         raise CourseError(
-            f"layer_{side} is {layers!r}",
+            "layer_{side} is {layers!r}",
             where=where,
-            fix=f"two layers in a list for {', '.join(TWO_LAYERS)}, a number otherwise",
+            fix="two layers in a list for {losses}, a number otherwise",
+            side=side,
+            layers=layers,
+            losses=", ".join(TWO_LAYERS),
         )
     last = config.num_hidden_layers - (match["feature"] == "attention")
     for layer in _listed(layers):
         if not (isinstance(layer, int) and 0 <= layer <= last):
-            model = {"T": "teacher", "S": "student"}[side]
+            model = {"T": _("teacher"), "S": _("student")}[side]
             raise CourseError(
-                f"the {model} has no {match['feature']} {layer!r}",
+                "the {model} has no {feature} {layer!r}",
                 where=where,
-                fix=f"layer_{side} is one of 0 to {last}",
+                fix="layer_{side} is one of 0 to {last}",
+                model=model,
+                feature=match["feature"],
+                layer=layer,
+                side=side,
+                last=last,
             )
 
 
@@ -177,13 +198,20 @@ def _check_widths(match: dict, teacher: int, student: int, where: str) -> None:
         _known(projection[0], list(PROJ_MAP), "projection", where)
         if list(projection[1:3]) != [student, teacher]:
             raise CourseError(
-                f"the projection leads from {projection[1]} to {projection[2]}, the models from {student} to {teacher}",
+                "the projection leads from {begin} to {end}, the models from {student} to {teacher}",
                 where=where,
-                fix=f'"proj": ["{projection[0]}", {student}, {teacher}]',
+                fix='"proj": ["{kind}", {student}, {teacher}]',
+                begin=projection[1],
+                end=projection[2],
+                student=student,
+                teacher=teacher,
+                kind=projection[0],
             )
     elif student != teacher and match["loss"] not in ANY_WIDTH:
         raise CourseError(
-            f"a state {student} wide cannot be compared with one {teacher} wide",
+            "a state {student} wide cannot be compared with one {teacher} wide",
             where=where,
-            fix=f'add "proj": ["linear", {student}, {teacher}]',
+            fix='add "proj": ["linear", {student}, {teacher}]',
+            student=student,
+            teacher=teacher,
         )

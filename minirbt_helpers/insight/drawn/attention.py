@@ -111,7 +111,12 @@ def draw_head_pair(
     mine = (layer - 1) * ours.heads + head - 1
     found = next((match for match in matches if match[1] == mine), None)
     if found is None:
-        raise CourseError(f"head {head} of layer {layer} has no match", fix="the teacher has fewer heads: try another")
+        raise CourseError(
+            "head {head} of layer {layer} has no match",
+            fix="the teacher has fewer heads: try another",
+            head=head,
+            layer=layer,
+        )
     above, beside = found[0] // theirs.heads + 1, found[0] % theirs.heads + 1
     tables = [
         titled(_table(data, *place, widest=335), _title(data, *place), data.name)

@@ -187,8 +187,12 @@ class Drawing:
         try:
             figure.savefig(file, dpi=192)
         except (ValueError, OSError) as problem:
-            fix = "a name that ends in .svg, .html, .png or .pdf, in a folder that exists"
-            raise CourseError(f"cannot write this picture ({problem})", where=file, fix=fix) from problem
+            raise CourseError(
+                "cannot write this picture ({problem})",
+                where=file,
+                fix="a name that ends in .svg, .html, .png or .pdf, in a folder that exists",
+                problem=problem,
+            ) from problem
         finally:
             plt.close(figure)
         return file
@@ -299,7 +303,7 @@ def text_width(text: str, size: float) -> float:
 
 def _theme(name: str) -> dict[str, str]:
     if name not in THEMES:
-        raise CourseError(f"unknown theme {name!r}", fix=f"one of {', '.join(map(repr, THEMES))}")
+        raise CourseError("unknown theme {name!r}", fix="one of {names}", name=name, names=", ".join(map(repr, THEMES)))
     return THEMES[name]
 
 

@@ -62,7 +62,7 @@ class Attention:
             CourseError: unknown unit.
         """
         if unit not in ("characters", "words"):
-            raise CourseError(f"unknown unit {unit!r}", fix="'characters' or 'words'")
+            raise CourseError("unknown unit {unit!r}", fix="'characters' or 'words'", unit=unit)
         sentence, notes = reading.sentence, (*reading.sentence.notes, *reading.notes)
         if unit == "words":
             labels = tuple("".join(sentence.labels[place] for place in places) for places in sentence.words)
@@ -78,8 +78,13 @@ class Attention:
         """
         if not (1 <= layer <= self.layers and 1 <= head <= self.heads):
             raise CourseError(
-                f"{self.name} has no layer {layer}, head {head}",
-                fix=f"layers 1 to {self.layers}, heads 1 to {self.heads}",
+                "{name} has no layer {layer}, head {head}",
+                fix="layers 1 to {layers}, heads 1 to {heads}",
+                name=self.name,
+                layer=layer,
+                head=head,
+                layers=self.layers,
+                heads=self.heads,
             )
 
 
@@ -232,10 +237,17 @@ def check_sentences(one: Sequence[Reading], other: Sequence[Reading]) -> None:
         CourseError: with the first that differ.
     """
     if not one or len(one) != len(other):
-        raise CourseError(f"{len(one)} sentences against {len(other)}", fix="let both models read the same sentences")
+        raise CourseError(
+            "{one} sentences against {other}",
+            fix="let both models read the same sentences",
+            one=len(one),
+            other=len(other),
+        )
     for theirs, ours in zip(one, other, strict=True):
         if theirs.sentence.ids != ours.sentence.ids:
             raise CourseError(
-                f"different tokens: {theirs.sentence.text[:30]!r} and {ours.sentence.text[:30]!r}",
+                "different tokens: {one!r} and {other!r}",
                 fix="cut the sentence once, with the one tokenizer of both models",
+                one=theirs.sentence.text[:30],
+                other=ours.sentence.text[:30],
             )

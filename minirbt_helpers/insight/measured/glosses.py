@@ -6,8 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ...errors import CourseError
-from ...language import chosen_language
+from ...errors import CourseError, line_of
+from ...language import N_, _, chosen_language
 from ...lines import read_lines
 from ...workspace import resolve
 
@@ -37,8 +37,8 @@ def glosses(file: str | Path = GLOSSES) -> Mapping[str, Gloss]:
         fields = tuple(line.split("\t"))
         wrong = _what_is_wrong(number, fields, table)
         if wrong:
-            fix = "a line is a word, its pinyin and its English, divided by tabs"
-            raise CourseError(wrong, where=f"{path}, line {number}", fix=fix)
+            fix = N_("a line is a word, its pinyin and its English, divided by tabs")
+            raise CourseError(wrong, where=line_of(path, number), fix=fix)
         if number > 1:
             table[fields[0]] = Gloss(*fields[1:])
     return MappingProxyType(table)
@@ -46,15 +46,18 @@ def glosses(file: str | Path = GLOSSES) -> Mapping[str, Gloss]:
 
 def _what_is_wrong(number: int, fields: tuple[str, ...], known: Mapping[str, Gloss]) -> str:
     if number == 1:
-        return "" if fields == COLUMNS else f"the first line names the columns {', '.join(COLUMNS)}"
+        return (
+            "" if fields == COLUMNS else _("the first line names the columns {names}").format(names=", ".join(COLUMNS))
+        )
     if len(fields) != len(COLUMNS):
-        return f"{len(fields)} fields instead of {len(COLUMNS)}"
+        return _("{found} fields instead of {wanted}").format(found=len(fields), wanted=len(COLUMNS))
     if not all(field and field == field.strip() for field in fields):
-        return "a field is empty, or has blanks at its ends"
+        return _("a field is empty, or has blanks at its ends")
     word, pinyin, english = fields
     if word in known:
-        return f"a second entry for {word}"
-    return "" if pinyin.count("; ") == english.count("; ") else "pinyin and English have different numbers of readings"
+        return _("a second entry for {word}").format(word=word)
+    fits = pinyin.count("; ") == english.count("; ")
+    return "" if fits else _("pinyin and English have different numbers of readings")
 
 
 def gloss_in_place(token: str, before: str = "", after: str = "") -> tuple[str, Gloss] | None:

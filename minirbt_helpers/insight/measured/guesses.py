@@ -36,8 +36,12 @@ def mask_guesses(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, tex
     encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=longest).to(model.device)
     asked = encoded["input_ids"][0] == tokenizer.mask_token_id  # [tokens]
     if not asked.any():
-        fix = f"write {tokenizer.mask_token} for each character to guess"
-        raise CourseError(f"no {tokenizer.mask_token} in {text!r}", fix=fix)
+        raise CourseError(
+            "no {mask} in {text!r}",
+            fix="write {mask} for each character to guess",
+            mask=tokenizer.mask_token,
+            text=text,
+        )
     shares = model(**encoded).logits[0, asked].float().softmax(-1)  # [masks, vocabulary]
     best = shares.topk(top)
     return [
@@ -61,7 +65,12 @@ def layer_guesses(
         CourseError: no ``[MASK]`` in the sentence.
     """
     if tokenizer.mask_token_id not in reading.sentence.ids:
-        raise CourseError(f"no {tokenizer.mask_token} in {reading.sentence.text!r}", fix="hide a character with it")
+        raise CourseError(
+            "no {mask} in {text!r}",
+            fix="hide a character with it",
+            mask=tokenizer.mask_token,
+            text=reading.sentence.text,
+        )
     place = reading.sentence.ids.index(tokenizer.mask_token_id)
     with torch.no_grad():
         states = reading.hidden[:, place].to(model.device)  # [layers + 1, width]

@@ -36,7 +36,12 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
         CourseError: different numbers of tokens.
     """
     if len(one) != len(other):
-        raise CourseError(f"{len(one)} tokens against {len(other)}", fix="let both models read the same sentences")
+        raise CourseError(
+            "{one} tokens against {other}",
+            fix="let both models read the same sentences",
+            one=len(one),
+            other=len(other),
+        )
     return _aligned(_centred(one), _centred(other))
 
 

@@ -61,7 +61,7 @@ class Sentence:
         encoded = tokenizer(text, return_offsets_mapping=True, verbose=False)
         ids, spans = encoded["input_ids"], encoded["offset_mapping"]
         if len(ids) == 2:
-            raise CourseError(f"an empty sentence ({text!r})", fix="write at least one character")
+            raise CourseError("an empty sentence ({text!r})", fix="write at least one character", text=text)
         notes = []
         if len(ids) > longest:
             cut = _("cut: the sentence has {count} tokens, the first {read} and [SEP] are read")
@@ -177,9 +177,12 @@ def check_tokenizers(models: Mapping[str, BertForMaskedLM | str | Path], tokeniz
         entries = vocabulary_size(own) if own else wanted if isinstance(model, str | Path) else model.config.vocab_size
         if entries != wanted or (own and own.get_vocab() != tokenizer.get_vocab()):
             raise CourseError(
-                f"{name} reads with another tokenizer ({entries} entries, this one has {wanted})",
+                "{name} reads with another tokenizer ({entries} entries, this one has {wanted})",
                 where=folder or "",
                 fix="only models of one tokenizer can be laid side by side, token by token",
+                name=name,
+                entries=entries,
+                wanted=wanted,
             )
 
 
@@ -192,12 +195,19 @@ def _tokenizer_beside(folder: str | Path) -> PreTrainedTokenizerBase | None:
 def _check_fit(model: BertForMaskedLM, sentences: Sequence[Sentence], name: str) -> None:
     for sentence in sentences:
         if max(sentence.ids) >= model.config.vocab_size:
-            fix = "parse it with the tokenizer that lies beside the model"
-            raise CourseError(f"{name} lacks tokens of {sentence.text[:40]!r}", fix=fix)
+            raise CourseError(
+                "{name} lacks tokens of {text!r}",
+                fix="parse it with the tokenizer that lies beside the model",
+                name=name,
+                text=sentence.text[:40],
+            )
         if len(sentence.ids) > model.config.max_position_embeddings:
             raise CourseError(
-                f"{name} has {model.config.max_position_embeddings} positions, the sentence {len(sentence.ids)} tokens",
+                "{name} has {positions} positions, the sentence {tokens} tokens",
                 fix="Sentence.of(..., longest=…) cuts it",
+                name=name,
+                positions=model.config.max_position_embeddings,
+                tokens=len(sentence.ids),
             )
 
 

@@ -63,7 +63,7 @@ def kept_shares(scores: Scores, reference: str, floors: Mapping[str, float] | No
     """
     theirs = {task: models[reference] for task, models in scores.items() if reference in models}
     if not theirs:
-        raise CourseError(f"no scores of {reference!r}", fix="name a model of the table")
+        raise CourseError("no scores of {reference!r}", fix="name a model of the table", reference=reference)
     found: dict[str, list[float]] = {name: [] for task in theirs for name in scores[task]}
     for task, whole in theirs.items():
         for name, some in scores[task].items():
@@ -71,5 +71,9 @@ def kept_shares(scores: Scores, reference: str, floors: Mapping[str, float] | No
             share = share_kept(statistics.fmean(some), whole, low, above=floors is not None)
             found[name] += [] if share is None else [share]
     if not found[reference]:
-        raise CourseError(f"{reference!r} is at the floor on every task", fix="there is nothing to have a share of")
+        raise CourseError(
+            "{reference!r} is at the floor on every task",
+            fix="there is nothing to have a share of",
+            reference=reference,
+        )
     return {name: statistics.fmean(shares) for name, shares in found.items() if shares}

@@ -66,7 +66,13 @@ def model_timings(models: Mapping[str, BertForMaskedLM], batch: int, length: int
     for name, model in models.items():
         if length > model.config.max_position_embeddings:
             longest = model.config.max_position_embeddings
-            raise CourseError(f"{name} reads {longest} tokens at most, not {length}", fix="a shorter length")
+            raise CourseError(
+                "{name} reads {longest} tokens at most, not {length}",
+                fix="a shorter length",
+                name=name,
+                longest=longest,
+                length=length,
+            )
     timings = {name: {part: [] for part in (WHOLE, *PARTS)} for name in models}
     for model in models.values():
         _one_pass(model, 1, length, _parts(model))
@@ -170,7 +176,9 @@ def speed_ups(timings: Timings, reference: str, head: bool = False) -> dict[str,
         CourseError: the reference was not timed.
     """
     if reference not in timings:
-        raise CourseError(f"{reference!r} was not timed", fix=f"one of {', '.join(timings)}")
+        raise CourseError(
+            "{reference!r} was not timed", fix="one of {names}", reference=reference, names=", ".join(timings)
+        )
     base = round_seconds(timings[reference], head)
     return {
         name: Spread.of([slow / fast for slow, fast in zip(base, round_seconds(rounds, head), strict=True)])

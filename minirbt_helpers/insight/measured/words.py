@@ -22,7 +22,12 @@ def masking_states(ids: Sequence[int], masked: Sequence[int], labels: Sequence[i
         CourseError: the three differ in length.
     """
     if not len(ids) == len(masked) == len(labels):
-        raise CourseError(f"{len(ids)} tokens, {len(masked)} masked ones and {len(labels)} labels for one block")
+        raise CourseError(
+            "{tokens} tokens, {masked} masked ones and {labels} labels for one block",
+            tokens=len(ids),
+            masked=len(masked),
+            labels=len(labels),
+        )
     states = []
     for before, after, label in zip(map(int, ids), map(int, masked), map(int, labels), strict=True):
         if label == IGNORED:
