@@ -9,10 +9,10 @@ from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import nbformat
 import pytest
 from hypothesis import HealthCheck, settings
 
+sys.modules["rfc3987_syntax"] = None  # with it jsonschema, and so nbformat, builds 38 parsers: for two seconds
 os.environ.setdefault("MINIRBT_HEADLESS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: several tests run at once, each on one thread
 ROOT = Path(__file__).parent.parent
@@ -68,6 +68,8 @@ def few_rows(tmp_path_factory) -> Path:
 @pytest.fixture
 def small_course(tmp_path, monkeypatch) -> Path:
     """A folder that stands for the project's where a site is built: its pages, notebooks of a title alone."""
+    import nbformat
+
     root = tmp_path / "course"
     shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("[1-6]_*.md"))
     for file in (ROOT / "notebooks").rglob("[0-9]*.ipynb"):

@@ -4,6 +4,7 @@ import ast
 import pickle
 import re
 import string
+import symtable
 from collections.abc import Iterator
 from itertools import chain
 
@@ -152,6 +153,18 @@ def test_an_error_is_looked_up_before_its_fields_are_filled_in():
             for text in spoken(call):
                 assert not isinstance(text, ast.JoinedStr), place
                 assert literals(text) or not fields, place
+
+
+def test_underscore_is_one_thing_in_a_function():
+    """``_`` gives a text in the language that is set; where it is also what nobody needs, it would be called."""
+    for file in (ROOT / "minirbt_helpers").rglob("*.py"):
+        table = symtable.symtable(file.read_text(encoding="utf-8"), str(file), "exec")
+        tables = [table]
+        while tables and (table := tables.pop()):
+            tables += table.get_children()
+            if table.get_type() == "function" and "_" in table.get_identifiers():
+                symbol = table.lookup("_")
+                assert symbol.is_global() or not symbol.is_referenced(), f"{file}, line {table.get_lineno()}"
 
 
 def test_an_error_speaks_the_language_and_keeps_it(chinese):

@@ -21,6 +21,7 @@ from transformers import (
 
 from ..errors import CourseError
 from ..hub import require_tokenizer, save_tokenizer
+from ..language import _
 from ..marks import restore_known_marks
 from ..sniffing import require_config, require_weights, require_whole
 from ..workspace import atomic_file, atomic_folder, check_folder, quiet_transformers, write_json
@@ -175,8 +176,8 @@ class Finetuned:
         """
         numbers = list(rows["id"] if "id" in rows.column_names else range(len(rows)))
         if not self.task.layout and len(set(numbers)) < len(numbers):
-            (twice, _), *_ = Counter(numbers).most_common(1)
-            first, second, *_ = (place for place, number in enumerate(numbers, 1) if number == twice)
+            twice = Counter(numbers).most_common(1)[0][0]
+            first, second = [place for place, number in enumerate(numbers, 1) if number == twice][:2]
             raise CourseError(
                 "two questions have the id {twice!r}",
                 where=_("questions {first} and {second}").format(first=first, second=second),
