@@ -5,7 +5,7 @@ import pickle
 import re
 import string
 import symtable
-from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 
 import matplotlib.pyplot as plt
@@ -64,13 +64,16 @@ def translated() -> dict[str, str]:
     return found
 
 
-def calls() -> Iterator[tuple[str, ast.Call, str]]:
+@cache
+def calls() -> list[tuple[str, ast.Call, str]]:
     """Every call in the package that has a name: the name, the call, and the file and line where it stands."""
+    found = []
     for file in (ROOT / "minirbt_helpers").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
                 name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-                yield name, node, f"{file.relative_to(ROOT)}, line {node.lineno}"
+                found.append((name, node, f"{file.relative_to(ROOT)}, line {node.lineno}"))
+    return found
 
 
 def literals(node: ast.expr) -> list[str] | None:

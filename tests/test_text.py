@@ -186,6 +186,7 @@ def test_text_that_is_not_utf8_is_named(tmp_path, tokenizer, segmenter, monkeypa
     assert not (tmp_path / "refs.txt").exists() and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow  # starts processes
 def test_an_error_in_another_process_arrives_whole(tmp_path, tokenizer, segmenter, monkeypatch):
     monkeypatch.setattr("minirbt_helpers.lines.read_batches.__defaults__", (100, 0, None))
     text = resolve("data_samples/corpus/train/law.txt")
