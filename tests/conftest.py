@@ -12,7 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 from hypothesis import HealthCheck, settings
 
-sys.modules["rfc3987_syntax"] = None  # with it jsonschema, and so nbformat, builds 38 parsers: for two seconds
+sys.modules["rfc3987_syntax"] = None  # with it jsonschema, and so nbformat, builds 39 parsers: for two seconds
 os.environ.setdefault("MINIRBT_HEADLESS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: several tests run at once, each on one thread
 ROOT = Path(__file__).parent.parent
