@@ -15,7 +15,7 @@ from conftest import ROOT, keep_screenshot
 
 from minirbt_helpers.exercises.catalogue import find
 
-NOTEBOOK = ROOT / "notebooks" / "06_looking_inside.ipynb"
+NOTEBOOK = "06_looking_inside.ipynb"
 LOCAL = re.compile(r"^(https?|wss?)://127\.0\.0\.1:\d+/|^(data|blob|about):")
 
 pytestmark = pytest.mark.slow
@@ -28,15 +28,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def first_cells(folder: Path) -> int:
-    """Notebook 06 in a folder, without outputs, up to and with its cell tagged ``explorer``; how many cells it has."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+def first_cells(edition: Path, copy: Path) -> int:
+    """Notebook 06 of an edition, without outputs, up to and with its cell tagged ``explorer``; how many cells it has."""
+    notebook = nbformat.read(edition / NOTEBOOK, as_version=4)
     last = next(place for place, cell in enumerate(notebook.cells) if "explorer" in cell.metadata.get("tags", []))
     notebook.cells = notebook.cells[: last + 1]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    nbformat.write(notebook, folder / "look.ipynb")
+    nbformat.write(notebook, copy)
     return len(notebook.cells)
 
 
@@ -70,9 +70,13 @@ def offline(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """A JupyterLab over a folder with two notebooks: its address, and how many cells each has."""
+    """A JupyterLab over a folder with three notebooks: its address, and how many cells each has."""
     folder, port = tmp_path_factory.mktemp("lab"), free_port()
-    cells = {"look": first_cells(folder), "exercises": exercise_cells(folder)}
+    cells = {
+        "look": first_cells(ROOT / "notebooks", folder / "look.ipynb"),
+        "look-zh": first_cells(ROOT / "notebooks" / "zh", folder / "look-zh.ipynb"),
+        "exercises": exercise_cells(folder),
+    }
     command = [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", f"--port={port}", f"--notebook-dir={folder}"]
     command += ["--no-browser", "--allow-root", "--IdentityProvider.token="]
     with open(folder / "log", "w") as log:
@@ -192,6 +196,25 @@ def test_words_can_be_chosen_and_an_empty_sentence_is_explained(page):
 
 def test_nothing_was_asked_of_another_machine(page):
     assert page.strangers == []
+
+
+def test_the_chinese_edition_speaks_chinese(browser, lab):
+    """Labels, the picture's titles and what is said of bad input; all glyphs are outlines that the picture brings."""
+    page = opened(browser, lab, "look-zh")
+    page.locator(".jupyter-widgets svg").first.wait_for(timeout=90_000)
+    shoot(page, "6-chinese")
+    labels = page.locator(".jupyter-widgets .widget-label").all_inner_texts()
+    assert {"句子", "视图", "层", "头"} <= {label.strip() for label in labels}, labels
+    before = picture(page)
+    assert re.search(r"学生，第 \d+ 层，第 \d+ 个头", before) and "layer" not in before
+    page.get_by_role("button", name="词", exact=True).first.click()
+    assert 'id="g' in changed(page, before)
+    box = page.locator(".jupyter-widgets .widget-text input").first
+    box.fill(" ")
+    box.press("Enter")
+    page.get_by_text("这是空句子").first.wait_for(timeout=20_000)
+    assert page.strangers == []
+    page.close()
 
 
 def test_an_exercise_is_checked_helped_with_and_recorded(browser, lab):

@@ -12,6 +12,7 @@ import papermill
 import pytest
 import yaml
 from conftest import ROOT, minirbt
+from planted_bugs import BUGS
 
 from minirbt_helpers.course import notebooks, run_course
 from minirbt_helpers.errors import CourseError
@@ -283,3 +284,11 @@ def test_every_notebook_has_the_same_set_up_cell():
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
     (extra,) = re.findall(r"^colab = \[(.+)\]$", (ROOT / "pyproject.toml").read_text(), re.M)
     assert all(pins[name] == number for name, number in re.findall(r'"([^"=]+)==([^"]+)"', extra))
+
+
+def test_every_planted_bug_has_its_place():
+    """tests/planted_bugs.py takes minutes and is run by hand; code that moves away from under it is seen here."""
+    for what, file, old, new, test in BUGS:
+        assert (ROOT / "minirbt_helpers" / file).read_text(encoding="utf-8").count(old) == 1 and new != old, what
+        name, law = test.split("::")
+        assert f"def {law}(" in (ROOT / "tests" / name).read_text(encoding="utf-8"), test
