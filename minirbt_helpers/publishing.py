@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .errors import CourseError
 from .hub import is_hub_id, save_tokenizer, split_revision
+from .language import N_, _
 from .recipe import load_recipe
 from .workspace import atomic_folder, versions, write_json
 
@@ -19,17 +20,17 @@ SHOWN = (
     "mask_probability", "mask_budget", "temperature", "kd_weight", "temperature_squared", "hidden_weight",
     "hard_label_weight", "project_equal_widths", "inherit_embeddings", "neighbour_heads", "precision", "seed",
 )  # fmt: skip
-SMALL = "Sample scale: a quarter of every width and little training. It shows the method, not what it reaches."
+SMALL = N_("Sample scale: a quarter of every width and little training. It shows the method, not what it reaches.")
 FIGURES = (
-    ("top1", "first guess right", "{:.1%}"),
-    ("top5", "among the first five", "{:.1%}"),
-    ("mlm_loss", "MLM loss (nats)", "{:.3f}"),
-    ("kd_loss", "KD loss", "{:.3f}"),
-    ("masked", "tokens asked", "{:,}"),
+    ("top1", N_("first guess right"), "{:.1%}"),
+    ("top5", N_("among the first five"), "{:.1%}"),
+    ("mlm_loss", N_("MLM loss (nats)"), "{:.3f}"),
+    ("kd_loss", N_("KD loss"), "{:.3f}"),
+    ("masked", N_("tokens asked"), "{:,}"),
 )
 USE = """
 ```python
-from transformers import BertModel, BertTokenizer  # never the Roberta classes
+from transformers import BertModel, BertTokenizer  # {never}
 
 tokenizer, model = BertTokenizer.from_pretrained("{name}"), BertModel.from_pretrained("{name}")
 ```
@@ -49,7 +50,7 @@ def publish(
     """Write a folder that ``push_to_hub`` and ``hf upload`` take: weights, tokenizer, and a card from the run.
 
     The card says what is in the run's own files: recipe, steps, tokens, held-out figures, versions;
-    ``results`` adds the scores of a sweep. No path of this machine is in it.
+    ``results`` adds the scores of a sweep. No path of this machine is in it. It is written in the language that is set.
 
     Args:
         run: what ``minirbt distill`` left: model, tokenizer, recipe.json, metrics.jsonl.
@@ -122,42 +123,55 @@ def _card(
 
     recipe, steps = made["recipe"], rows[-1]["step"]
     tokens = steps * recipe["batch_size"] * recipe["length"]
-    through = " through an assistant" if made["stage"] == "student" else ""
     small = recipe["scale"] == "sample"
     shape = made["architecture"]
     if small:
-        shape += f" at a quarter of its width ({model.config.hidden_size})"
-    trained = "the course's sample teacher" if small and _ours(recipe["teacher"]) else _shown(recipe["teacher"])
+        shape = _("{shape} at a quarter of its width ({width})").format(shape=shape, width=model.config.hidden_size)
+    taught = _("taught by {teacher} through an assistant") if made["stage"] == "student" else _("taught by {teacher}")
+    trained = _("the course's sample teacher") if small and _ours(recipe["teacher"]) else _shown(recipe["teacher"])
+    about = _(
+        "{shape}, {size:.1f}M parameters, {steps:,} steps: the stage *{stage}* of the MiniRBT recipe (Yao et al., "
+        "[arXiv:2304.00717](https://arxiv.org/abs/2304.00717)), {taught}."
+    )
+    text = _("{text}: {blocks:,} blocks of {length} tokens, words cut by {segmenter}.")
+    size = _("{steps:,} steps of {batch:,} blocks, {tokens:,} tokens.")
     parts = [
         f"# {name.rpartition('/')[2]}",
-        f"{shape}, {model.num_parameters() / 1e6:.1f}M parameters, {steps:,} steps: "
-        f"the stage *{made['stage']}* of the MiniRBT recipe "
-        f"(Yao et al., [arXiv:2304.00717](https://arxiv.org/abs/2304.00717)), "
-        f"taught by {trained}{through}.",
-        *([SMALL] if small else []),
-        USE.format(name=name).strip(),
-        "## Data",
-        f"{data or _shown(recipe['text'])}: {made['blocks']:,} blocks of {recipe['length']} tokens, words cut by "
-        f"{_shown(recipe['segmenter'])}.",
-        "## Recipe",
-        f"{steps:,} steps of {recipe['batch_size']:,} blocks, {tokens:,} tokens.",
+        about.format(
+            shape=shape,
+            size=model.num_parameters() / 1e6,
+            steps=steps,
+            stage=made["stage"],
+            taught=taught.format(teacher=trained),
+        ),
+        *([_(SMALL)] if small else []),
+        USE.format(name=name, never=_("never the Roberta classes")).strip(),
+        f"## {_('Data')}",
+        text.format(
+            text=data or _shown(recipe["text"]),
+            blocks=made["blocks"],
+            length=recipe["length"],
+            segmenter=_shown(recipe["segmenter"]),
+        ),
+        f"## {_('Recipe')}",
+        size.format(steps=steps, batch=recipe["batch_size"], tokens=tokens),
         as_markdown(_settings(recipe)),
-        "## Measured",
-        "Held-out text, every chosen token masked:",
+        f"## {_('Measured')}",
+        _("Held-out text, every chosen token masked:"),
         as_markdown(_figures(rows)),
     ]
     if results:
         scores = as_markdown(score_table(best_means(read_results(results))))
-        parts += ["Fine-tuned, development sets, per cent, best mean ± spread over seeds:", scores]
+        parts += [_("Fine-tuned, development sets, per cent, best mean ± spread over seeds:"), scores]
     made_with = ", ".join(f"{library} {number}" for library, number in versions().items())
-    return "\n\n".join([*parts, f"Made with {made_with}."]) + "\n"
+    return "\n\n".join([*parts, _("Made with {libraries}.").format(libraries=made_with)]) + "\n"
 
 
 def _settings(recipe: dict) -> list[dict]:
     """The run's settings beside those of the published recipe."""
     published = load_recipe("full").model_dump()
     return [
-        {"setting": f"`{name}`", "value": str(recipe[name]), "published": str(published[name])}
+        {_("setting"): f"`{name}`", _("value"): str(recipe[name]), _("published"): str(published[name])}
         for name in SHOWN
         if name in recipe
     ]
@@ -167,7 +181,7 @@ def _figures(rows: list[dict]) -> list[dict]:
     """The held-out figures of the run's first look and its last."""
     looks = [row for row in rows if "top1" in row]
     return [
-        {"figure": name, "start": form.format(looks[0][key]), "end": form.format(looks[-1][key])}
+        {_("figure"): _(name), _("start"): form.format(looks[0][key]), _("end"): form.format(looks[-1][key])}
         for key, name, form in FIGURES
     ]
 

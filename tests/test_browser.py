@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def first_cells(edition: Path, copy: Path) -> int:
-    """Notebook 06 of an edition, without outputs, up to and with its cell tagged ``explorer``; how many cells it has."""
+    """Notebook 06 of an edition, without outputs, up to its cell tagged ``explorer``; how many cells it has."""
     notebook = nbformat.read(edition / NOTEBOOK, as_version=4)
     last = next(place for place, cell in enumerate(notebook.cells) if "explorer" in cell.metadata.get("tags", []))
     notebook.cells = notebook.cells[: last + 1]
