@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -32,6 +33,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def examples(most: int) -> settings:
     """Try a law on so many examples; on a tenth of them in ``make check``."""
     return settings(max_examples=most // 10 if QUICK else most)
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """What the package shows and says is in this language for a while."""
+    from minirbt_helpers.language import set_language
+
+    set_language(language)
+    try:
+        yield
+    finally:
+        set_language("en")
 
 
 def minirbt(*arguments: object) -> CompletedProcess:

@@ -13,7 +13,7 @@ import papermill
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from conftest import ROOT, speaking
 from datasets import Dataset
 from fresh_environment import make_kernel, snapshot
 from hub_server import serve
@@ -130,6 +130,11 @@ def test_a_finished_run_becomes_a_folder_for_the_hub(recipe, texts, tmp_path):
     model, words = BertForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, done.model.bert.embeddings.word_embeddings.weight)
     assert words.tokenize("今天") == ["今", "天"]
+    with speaking("zh"):
+        text = ModelCard.load(publish(done.folder, folder, name="me/tiny") / "README.md").text
+    assert (
+        "## 评测" in text and f"| 首选命中率 | {done.metrics[0]['top1']:.1%} | {done.metrics[-1]['top1']:.1%} |" in text
+    )
     with pytest.raises(CourseError, match="not a finished run"):
         publish(tmp_path, tmp_path / "other", name="me/tiny")
 

@@ -15,7 +15,7 @@ import papermill
 import pytest
 import torch
 from babel.messages.pofile import read_po
-from conftest import ROOT
+from conftest import ROOT, speaking
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -46,9 +46,8 @@ LINK = re.compile(r"\]\((?:\.\./)*([^)]+)\)")
 
 @pytest.fixture
 def chinese():
-    set_language("zh")
-    yield
-    set_language("en")
+    with speaking("zh"):
+        yield
 
 
 @pytest.fixture(scope="module")
