@@ -41,7 +41,7 @@ BUGS = [
     ("the budget is overdrawn", "text/masking.py", "np.maximum(1, np.rint(", "np.maximum(1, 1 + np.rint(", "test_masking.py::test_words_are_masked_whole_within_the_budget"),
     ("padding is masked", "text/masking.py", "self._text[ids] & inside", "(self._text[ids] | ~inside)", "test_masking.py::test_words_are_masked_whole_within_the_budget"),
     ("70/20/10", "text/masking.py", "dice < 1 - KEEP - RANDOM,", "dice < 0.7,", "test_masking.py::test_shares_over_a_million_tokens"),
-    ("only the first words are looked at", "text/masking.py", "if full.all():", "if True:", "test_masking.py::test_words_are_taken_in_the_order_of_their_tickets"),
+    ("only the first words are looked at", "text/masking.py", "if full.all():", "if True:", "test_masking.py::test_a_word_that_fits_is_found_behind_many_that_do_not"),
     ("workers draw the same", "text/masking.py", "_mix(self.seed, self.rank, worker.seed)", "_mix(self.seed, self.rank)", "test_masking.py::test_workers_mask_differently_and_every_epoch_anew"),
     ("ranks draw the same", "text/masking.py", "manual_seed(_mix(seed, self.rank))", "manual_seed(_mix(seed))", "test_masking.py::test_ranks_mask_differently"),
     ("a share begins in the midst of a line", "lines.py", "stream.seek(start - 1)", "stream.seek(start)", "test_sharding.py::test_every_line_is_in_exactly_one_share"),

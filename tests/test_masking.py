@@ -82,6 +82,15 @@ def test_words_are_taken_in_the_order_of_their_tickets(tokenizer, rows, seed, pr
         assert set(np.flatnonzero(row).tolist()) == wanted
 
 
+def test_a_word_that_fits_is_found_behind_many_that_do_not(tokenizer):
+    """Ten words of three tokens come first, and two tokens may be masked: the single one, which comes last, is."""
+    block = as_block([(7, place % 3 != 0) for place in range(30)] + [(9, False)])
+    ids, continues = (np.array([block[name]]) for name in ("input_ids", "continues"))
+    tickets = np.arange(ids.size)[None]
+    chosen = WholeWordCollator(tokenizer, probability=0.05).choose(ids, continues, np.ones_like(ids, bool), tickets)
+    assert np.flatnonzero(chosen).tolist() == [31]
+
+
 def rates(tokenizer, budget: str, length: int) -> tuple[np.ndarray, float]:
     """How often words of 1 to 4 tokens are masked, and which share of the tokens, in blocks of mixed words."""
     random = np.random.default_rng(1)

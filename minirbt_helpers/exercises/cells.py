@@ -14,7 +14,7 @@ from .notes import STARS
 MARK = "minirbt"  # the key in a cell's metadata that says which entry the cell belongs to
 LEGEND = N_(  # beneath the head of a notebook's first exercise
     "{easy} easy, {medium} medium, {hard} hard. The minutes include reading. "
-    "`hint(…)` and `solution(…)` help, with the exercise's name."
+    '`hint("{name}")` and `solution("{name}")` help; every exercise has its own name.'
 )
 
 
@@ -82,7 +82,7 @@ def _cell(cell: NotebookNode, name: str, part: str) -> NotebookNode:
 def _statement(one: Exercise, first: bool) -> str:
     head = _("**Exercise: {title}** {stars} ({minutes} minutes) · *{use}*")
     head = head.format(title=one.title, stars=STARS[one.difficulty], minutes=one.minutes, use=one.use)
-    legend = _(LEGEND).format(easy=STARS[1], medium=STARS[2], hard=STARS[3])
+    legend = _(LEGEND).format(easy=STARS[1], medium=STARS[2], hard=STARS[3], name=one.name)
     return "\n\n".join([head, *[legend] * first, one.statement])
 
 

@@ -68,7 +68,7 @@ class Progress:
         picture.add(Text(INDENT, middle, _(shelf.title), SIZE, "text", "start"))
         for place, exercise in enumerate(shelf.exercises):
             done = exercise.name in self.record["exercises"]
-            tip = f"{exercise.name}: {exercise.title} ({_('done') if done else _('open')})"
+            tip = f"{exercise.name}: {_(exercise.title)} ({_('done') if done else _('open')})"
             x, y = left + place * (SQUARE + GAP), middle - SQUARE / 2
             fill = "one-stage" if done else ""
             picture.add(Box(x, y, SQUARE, SQUARE, fill, "one-stage" if done else "faint", radius=3, tip=tip))
