@@ -109,8 +109,9 @@ def paired_interval(ours: list[float], theirs: list[float], factor: float) -> tu
     """`ours` and `theirs` are the scores of two models, seed by seed: the first of each list have the same seed. Write
     `paired_interval`: the mean of the differences `ours` − `theirs`, and half the width of its interval. The half
     width is `factor` times the standard error of the mean difference, which is the standard deviation of the
-    differences (with n − 1) divided by √n. If the half width is smaller than the difference, without its sign, the
-    difference is a result. `factor` is Student's t, 4.303 with three seeds.
+    differences (with n − 1) divided by √n. If the half width is smaller than the absolute value of the mean
+    difference, the difference is a result. `factor` is Student's t, 4.303 with three seeds. The example's 2.0 is made
+    up.
 
     `paired_interval([0.5, 0.7], [0.4, 0.4], 2.0)` gives `(0.2, 0.2)`.
     """

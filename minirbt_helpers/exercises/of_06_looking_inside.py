@@ -161,7 +161,7 @@ def between_words(attention: Tensor, words: list[list[int]]) -> Tensor:
     """`attention` [tokens, tokens] holds the shares of one head: rows look, columns are looked at, each row adds up
     to 1. `words` lists the places of each word's tokens. Write `between_words`: the attention between words, [words,
     words]. It is the **mean** over the tokens of the word that looks and the **sum** over the tokens of the word that
-    is looked at. Each row adds up to 1 again.
+    is looked at: a word looks once, and what its tokens receive adds up. Each row adds up to 1 again.
 
     `between_words(tensor([[0.5, 0.3, 0.2], [0.2, 0.4, 0.4], [0.6, 0.2, 0.2]]), [[0], [1, 2]])`
     gives `tensor([[0.5, 0.5], [0.4, 0.6]])`.
