@@ -197,7 +197,7 @@ def load_recipe(scale: str = "sample", **overrides: object) -> Recipe:
     try:
         recipe = Recipe(**{"scale": scale, "output_dir": str(default_runs()), **SCALES[scale], **given})
     except ValidationError as problem:
-        raise CourseError("{what}", fix="{advice}", what=_explain(problem), advice=_advice(problem)) from None
+        raise CourseError(_explain(problem), fix=_advice(problem)) from None
     if recipe.batch_size % recipe.micro_batch:
         if "micro_batch" in given:
             raise CourseError(

@@ -280,7 +280,7 @@ def test_every_notebook_has_the_same_set_up_cell():
     """test_full_size.py runs it in an environment without the course."""
     (cell,) = {set_up_cell(name) for name in NAMES}
     (_,) = {set_up_cell(f"zh/{name}") for name in NAMES}
-    assert cell.count('%pip install --quiet "minirbt-helpers[colab] @ git+https://') == 1
+    assert cell.count('%pip install -q "minirbt-helpers[colab] @ git+https://') == 1
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
     (extra,) = re.findall(r"^colab = \[(.+)\]$", (ROOT / "pyproject.toml").read_text(), re.M)
     assert all(pins[name] == number for name, number in re.findall(r'"([^"=]+)==([^"]+)"', extra))

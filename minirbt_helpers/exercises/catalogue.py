@@ -56,4 +56,4 @@ def _found(name: str, entries: dict, unknown: str):
     if name in entries:
         return entries[name].translated()
     near = get_close_matches(str(name), entries, n=5, cutoff=0.3) or list(entries)
-    raise CourseError("{what}", fix="perhaps {names}", what=_(unknown).format(name=name), names=", ".join(near))
+    raise CourseError(_(unknown).format(name=name), fix=_("perhaps {names}").format(names=", ".join(near)))

@@ -257,10 +257,9 @@ def referenced_batches(files: Sequence[Path], references: Sequence[Path]) -> Ite
 
 def _out_of_step(what: str, references: Path, lines: int, file: Path) -> CourseError:
     return CourseError(
-        "{what}",
+        _(what).format(lines=lines, file=file),
         where=line_of(references, lines + 1),
         fix="make them again from this text: minirbt references (the original's script drops blank lines)",
-        what=_(what).format(lines=lines, file=file),
     )
 
 
