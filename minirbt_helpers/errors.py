@@ -1,6 +1,7 @@
 """One family of errors, and one of notes: what was wrong, where, and what to do about it."""
 
 import warnings
+from collections.abc import Sequence
 from functools import partial
 
 from .language import _
@@ -39,6 +40,11 @@ class CourseWarning(UserWarning):
 def line_of(file: object, number: int) -> str:
     """A place for an error: a line of a file, counted from 1."""
     return _("{file}, line {number}").format(file=file, number=number)
+
+
+def some(things: Sequence[object], most: int = 3) -> str:
+    """The first of some things, for an error; dots say that there are more."""
+    return _(", ").join(map(str, things[:most])) + " …" * (len(things) > most)
 
 
 def note(what: str, /, *, where: object = "", fix: str = "", **fields: object) -> None:

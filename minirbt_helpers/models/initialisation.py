@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedTokenizerBase
 from transformers.models.bert.modeling_bert import BertAttention
 
-from ..errors import CourseError, note
+from ..errors import CourseError, note, some
 from ..hub import fetch_model, require_tokenizer
 from ..lines import read_lines
 from ..marks import SETTING, restore_known_marks, write_known_marks
@@ -253,11 +253,10 @@ def load_model(name_or_path: str | Path, *, teaches: bool = False, **settings) -
     missing = sorted(found["missing_keys"])
     if any(not name.startswith("cls.") for name in missing):
         raise CourseError(
-            "weights are missing: {names}{more}",
+            "weights are missing: {names}",
             where=folder,
             fix="the model is no BERT, or was not saved whole: give another",
-            names=", ".join(missing[:3]),
-            more=" …" * (len(missing) > 3),
+            names=some(missing),
         )
     if missing and teaches:
         raise CourseError(
@@ -321,8 +320,7 @@ def _check_vocabulary(file: Path) -> None:
         if number > first.setdefault(entry, number)
     ]
     if twice:
-        named = ", ".join(twice[:3]) + " …" * (len(twice) > 3)
-        note("entries that stand there twice: {named}; the later number counts", where=file, named=named)
+        note("entries that stand there twice: {named}; the later number counts", where=file, named=some(twice))
 
 
 def _quietly(kind: type, folder: Path, **settings):

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ..errors import CourseError
+from ..errors import CourseError, some
 from ..hub import require_tokenizer, save_tokenizer
 from ..language import _
 from ..marks import restore_known_marks
@@ -239,11 +239,10 @@ class Finetuned:
             ) from problem
         if missing := sorted(found["missing_keys"]):
             raise CourseError(
-                "weights are missing: {names}{more}",
+                "weights are missing: {names}",
                 where=folder,
                 fix="fine-tune again: `minirbt finetune --output` writes them all",
-                names=", ".join(missing[:3]),
-                more=" …" * (len(missing) > 3),
+                names=some(missing),
             )
         return tuned
 

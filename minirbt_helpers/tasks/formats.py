@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CourseError, line_of, note
+from ..errors import CourseError, line_of, note, some
 from ..language import N_, _
 from ..lines import read_lines
-from .odd import UNREADABLE, OddRows, counted, some
+from .odd import SHOWN, UNREADABLE, OddRows, counted
 from .tables import Fields, bare, parse_json, read_rows, visible
 
 Labels = tuple[str, ...]  # as the files spell them, in the order of their indices
@@ -210,7 +210,7 @@ def _note_unanswered(source: str, places: list[str], labelled: bool) -> None:
         else "{questions} without an answer in the passage ({places}): predicted, and not scored",
         where=source,
         questions=counted(len(places), "questions"),
-        places=some(places),
+        places=some(places, SHOWN),
     )
 
 

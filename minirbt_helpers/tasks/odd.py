@@ -1,6 +1,6 @@
 """Odd rows of a file: left out or kept, but never in silence (notebook 05)."""
 
-from ..errors import CourseError, note
+from ..errors import CourseError, note, some
 from ..language import N_, _
 
 BROKEN = 0.01  # share of rows that may be broken; a file with more of them is refused
@@ -67,7 +67,7 @@ class OddRows:
     def _part(self, why: str, places: list[str]) -> str:
         cause = f": {self.errors[0].what[:80]}" if why == UNREADABLE else ""
         rows = counted(len(places), self.kind)
-        return _("{rows} {why} ({places})").format(rows=rows, why=_(why), places=some(places) + cause)
+        return _("{rows} {why} ({places})").format(rows=rows, why=_(why), places=some(places, SHOWN) + cause)
 
 
 def counted(number: int, kind: str) -> str:
@@ -77,8 +77,3 @@ def counted(number: int, kind: str) -> str:
         "questions": (N_("{number:,} question"), N_("{number:,} questions")),
     }
     return _(said[kind][number != 1]).format(number=number)
-
-
-def some(places: list[str]) -> str:
-    """The first of some places."""
-    return _(", ").join(places[:SHOWN]) + " …" * (len(places) > SHOWN)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from ..errors import CourseError, line_of
+from ..errors import CourseError, line_of, some
 from ..hub import fetch_model
 from ..lines import read_lines
 from ..sniffing import AGAIN, require_weights, require_whole
@@ -388,4 +388,9 @@ def _load_weights(model, folder: Path) -> None:
                 fix="use a model from a source you trust, or save its state dict as safetensors",
             ) from problem
     if missing := model.load_state_dict(weights, strict=False).missing_keys:  # other tasks' heads are left over
-        raise CourseError("weights are missing: {names} …", where=folder, names=", ".join(missing[:3]))
+        raise CourseError(
+            "weights are missing: {names}",
+            where=folder,
+            fix="fetch the whole model, or give one that segments words",
+            names=some(missing),
+        )

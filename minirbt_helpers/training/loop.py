@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..errors import CourseError, Interrupted
+from ..errors import CourseError, Interrupted, some
 from ..language import _
 from ..recipe import Recipe
 from ..workspace import atomic_file, progress_bar
@@ -272,23 +272,22 @@ class Pending:
     def _refuse(self, step: int, means: dict[str, float]) -> None:
         kept = checkpoints(self.folder)
         blocks = self.batches.blocks_of(step)
-        some = ", ".join(map(str, blocks[:8])) + (" …" if len(blocks) > 8 else "")
         ways = [_("try a lower learning rate"), _("a longer warm-up")]
         ways += [_("precision bf16 or fp32")] * (self.recipe.precision == "fp16")
         last = (
             _("the last good checkpoint is {name}").format(name=kept[-1].name) if kept else _("nothing was saved yet")
         )
         raise CourseError(
-            "the gradient is not finite at step {step}: {means}; its batch is made of the blocks {some}"
+            "the gradient is not finite at step {step}: {means}; its batch is made of the blocks {blocks}"
             if math.isfinite(means["loss"])
-            else "the loss is not finite at step {step}: {means}; its batch is made of the blocks {some}",
+            else "the loss is not finite at step {step}: {means}; its batch is made of the blocks {blocks}",
             where=self.folder,
             fix="{ways}; {last}",
             ways=_(", ").join(ways),
             last=last,
             step=step,
             means=means,
-            some=some,
+            blocks=some(blocks, 8),
         )
 
 
