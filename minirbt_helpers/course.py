@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .errors import CourseError
 from .language import _, chosen_language, edition, set_language
+from .names import shown_scale
 from .recipe import Recipe, load_recipe, parameters_table, recipe_from_notebook
 from .workspace import clear_disk_errors, processors, project_root, renew_table, versions
 
@@ -201,8 +202,8 @@ def _about(scale: str, seconds: Mapping[str, float], whole: float) -> str:
     """What the site's first page says of the run."""
     names = " · ".join(f"{name} {number}" for name, number in versions().items())
     table = "\n".join(f"| {name} | {took:.0f} s |" for name, took in sorted(seconds.items()))
-    head = _("{count} notebooks at {scale} scale in {minutes:.1f} minutes: {names}").format(
-        count=len(seconds), scale=scale, minutes=whole / 60, names=names
+    head = _("{count} notebooks at {scale} in {minutes:.1f} minutes: {names}").format(
+        count=len(seconds), scale=shown_scale(scale), minutes=whole / 60, names=names
     )
     return f"## {_('This run')}\n\n{head}\n\n| | |\n|---|--:|\n{table}"
 

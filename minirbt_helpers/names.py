@@ -15,6 +15,7 @@ OTHERS = (
     N_("every second layer, untrained"),
 )
 WAYS = (N_("live"), N_("long run"), N_("start"), N_("untrained"))  # what the notebooks tell a role's models apart by
+SCALES = {"sample": N_("sample scale"), "full": N_("full scale")}
 TAUGHT_BY = ", taught by "
 
 
@@ -31,6 +32,11 @@ def shown_name(name: str) -> str:
     if role and rest.startswith(", "):
         return _("{role}, {way}").format(role=_(role), way=_(rest.removeprefix(", ")))
     return _(role) + rest
+
+
+def shown_scale(scale: str) -> str:
+    """A scale's name in the language that is set."""
+    return _(SCALES[scale])
 
 
 def shown_cell(value: object) -> str:

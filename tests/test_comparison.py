@@ -20,6 +20,7 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES, find_architecture, load_model, load_tokenizer
 from minirbt_helpers.tasks import TASKS, Finetuned, OnnxModel, export_onnx, quantize_onnx, with_head
 from minirbt_helpers.tasks.deployment import _quiet, _written
+from minirbt_helpers.tasks.floors import floors
 
 COMMITTED = ROOT / "benchmarks/results/speed-cpu.jsonl"
 PRINTED = {  # README of iflytek/MiniRBT: parameters and parameters without embeddings
@@ -56,6 +57,15 @@ def test_every_published_task_has_a_floor_below_its_best_score():
     for task, models in insight.published_scores().items():
         _, floor = insight.MEASURED_FLOORS[task]
         assert 0 <= floor < 100 * max(score for (score,) in models.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cmrc2018", "drcd"])
+def test_the_floor_of_questions_is_what_the_rule_scores_on_all_dev_rows(shared, name):
+    dev = TASKS[name].load(shared / "tasks", "dev")
+    found = floors(TASKS[name], dev, dev)["sentence with most shared characters"]
+    rule, floor = insight.MEASURED_FLOORS[name]
+    assert f"{100 * found['f1']:.1f}" == f"{floor}" and f"{found['hits']:.1%}" in rule
 
 
 def test_all_published_numbers_are_the_seeds(shared):
@@ -187,8 +197,9 @@ def test_names_in_a_crowded_scatter_cover_no_dot_and_no_other_name():
     figure = insight.draw_quality({"tnews": scores}, places, "million parameters")
     figure.draw_without_rendering()
     (axis,) = figure.axes
-    names = [text.get_window_extent() for text in axis.texts]
-    assert [text.get_text() for text in axis.texts] == sorted(places, key=lambda name: places[name])
+    labels = [text for text in axis.texts if text.get_text()]  # the others are lines that tie one to its dot
+    names = [text.get_window_extent() for text in labels]
+    assert [text.get_text() for text in labels] == sorted(places, key=lambda name: places[name])
     dots = [axis.transData.transform((places[name], scores[name][0])) for name in places]
     assert not any(one.overlaps(other) for one, other in itertools.combinations(names, 2))
     assert not any(name.contains(*dot) for name in names for dot in dots)
@@ -220,8 +231,9 @@ def test_models_are_found_whatever_is_there(tmp_path):
     count = {name: ARCHITECTURES[name].count(scale="sample", vocabulary=50) for name in ("RBT4-H312", "MiniRBT-H256")}
     assert list(sizes) == names[:3]
     assert (sizes["RBT4-H312"], sizes["no pre-training"]) == (count["RBT4-H312"], count["MiniRBT-H256"])
-    own = insight.parameter_counts(["no pre-training"], {}, "2x8x16x2", "full", 50)
-    assert own == {"no pre-training": find_architecture("2x8x16x2").count(vocabulary=50)}
+    own = insight.parameter_counts(["no pre-training", "no pre-training, 12 layers"], {}, "2x8x16x2", "full", 50)
+    shapes = {"no pre-training": "2x8x16x2", "no pre-training, 12 layers": "RoBERTa-wwm-ext"}
+    assert own == {name: find_architecture(shape).count(vocabulary=50) for name, shape in shapes.items()}
 
 
 # --- deployment -----------------------------------------------------------------------------------------------------

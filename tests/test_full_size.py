@@ -89,8 +89,8 @@ def test_the_disk_a_checkpoint_takes_is_known_before(recipe, texts, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 10**14}, r"disk is too small: 4 checkpoints .* \+ metrics [\d,.]+ = [\d,.]+ GiB needed"),
-        ({"batch_size": 10**8, "micro_batch": 10**8}, r"memory is too small: teacher .* blocks [\d,.]+ = [\d,.]+ GiB"),
+        ({"steps": 10**14}, r"disk is too small: 4 checkpoints .* \+ metrics [\d,.]+ GiB = [\d,.]+ GiB needed"),
+        ({"batch_size": 10**8, "micro_batch": 10**8}, r"memory is too small: .* blocks [\d,.]+ GiB = [\d,.]+ GiB"),
         ({"batch_size": 6, "micro_batch": 4}, r"6 / 4 = 1\.50"),
     ],
 )
@@ -111,7 +111,8 @@ def test_the_advice_is_the_largest_micro_batch_that_fits_and_divides_the_batch(r
 
 
 def test_a_small_part_is_told_in_mib_beside_a_large_sum():
-    assert added_up({"teacher": 26 * 2**20, "64 blocks": 2.0 * 2**30}) == "teacher 26.0 MiB + 64 blocks 2.0 = 2.0 GiB"
+    mixed = {"teacher": 26 * 2**20, "4096 blocks": 2.0 * 2**30}
+    assert added_up(mixed) == "teacher 26.0 MiB + 4,096 blocks 2.0 GiB = 2.0 GiB"
     assert added_up({"teacher": 26 * 2**20, "student": 2**20}) == "teacher 26.0 + student 1.0 = 27.0 MiB"
 
 

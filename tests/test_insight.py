@@ -417,6 +417,20 @@ def test_every_picture_lies_within_its_frame(pictures):
             assert min(box) > -1 and box[2] < picture.width + 1 and box[3] < picture.height + 1, f"{name}: {shape}"
 
 
+def test_every_table_of_attention_says_what_its_shades_mean(pictures):
+    for name in ("head", "head, words", "heads", "pair"):
+        assert "share of attention" in [shape.text for shape in pictures[name].shapes if isinstance(shape, Text)], name
+
+
+def test_names_of_binding_heads_lie_on_no_dot(readings):
+    picture = insight.draw_word_binding({name: insight.word_binding(read) for name, read in readings.items()}, 20)
+    names = [shape for shape in picture.shapes if isinstance(shape, Text) and re.fullmatch(r"\d+\.\d+", shape.text)]
+    assert names
+    for name, dot in itertools.product(names, (shape for shape in picture.shapes if isinstance(shape, Dot))):
+        across = name.x - dot.radius < dot.x < name.x + text_width(name.text, name.size) + dot.radius
+        assert not (across and abs(dot.y - name.y) < name.size / 2 + dot.radius), name.text
+
+
 def test_hovering_shows_the_very_shares(pair):
     reading = pair[0]
     for unit in ("characters", "words"):

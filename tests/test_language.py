@@ -256,7 +256,7 @@ def of_scores():
     yield insight.draw_accuracy_by_depth({"random": {6: {"top1": 0.3, "masked": 100}}}, 6)
     yield insight.draw_task_scores(scores, {"tnews": 0.1}, colours)
     yield insight.draw_learning_rates({"teacher": {1e-3: [0.4, 0.425]}}, {"teacher": 1e-3}, colours, 0.1)
-    yield insight.draw_epochs({"tnews": {2: [0.5]}}, {"tnews": 0.1})
+    yield insight.draw_epochs({"tnews": {2: [0.5]}}, {"tnews": 0.1}, {"tnews": 0.2})
     yield insight.draw_quality(scores, places, "million parameters")
     yield insight.draw_kept_shares({"teacher": 0.9}, {"million parameters": places})
 

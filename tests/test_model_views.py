@@ -138,16 +138,25 @@ def test_the_rate_figure_draws_means_and_every_seed():
     assert list(student.get_xdata()) == [1e-4, 1e-3] and list(student.get_ydata()) == pytest.approx([0.1, 0.3])
     dots = [tuple(point) for collection in axes.collections for point in collection.get_offsets()]
     assert len(dots) == 4 and axes.get_xscale() == "log"
+    (axes,) = draw_learning_rates(curves, dict.fromkeys(curves, 1e-4), dict.fromkeys(curves, "student")).axes
+    said = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert said[2:] == ["published for the full-size student, teacher"], "one line where both have one rate"
 
 
 def test_the_epochs_figure_has_a_panel_a_task_with_every_seed():
     curves = {"ocnli": {2: [0.3, 0.4], 10: [0.5]}, "drcd": {2: [0.1]}}
-    axes = draw_epochs(curves, {"ocnli": 0.36, "drcd": None}).axes
+    figure = draw_epochs(curves, {"ocnli": 0.36, "drcd": None}, title="student at 0.001")
+    axes = figure.axes
+    assert figure.get_suptitle() == "student at 0.001"
     assert [panel.get_title() or panel.get_title("left") for panel in axes] == list(curves)
     assert [len(panel.lines) for panel in axes] == [2, 1]  # the means, and a majority class where there is one
     assert list(axes[0].lines[0].get_ydata()) == pytest.approx([0.35, 0.5])
     assert sum(len(collection.get_offsets()) for collection in axes[0].collections) == 3
     assert [tick.get_text() for tick in axes[0].get_xticklabels()] == ["2", "10"]
+    with_rules = draw_epochs(curves, {"ocnli": 0.36, "drcd": None}, {"ocnli": 0.4, "drcd": 0.2})
+    assert [len(panel.lines) for panel in with_rules.axes] == [3, 2]
+    said = [text.get_text() for text in with_rules.legends[0].get_texts()]
+    assert said == ["mean over seeds", "majority class", "best rule without a network"]
 
 
 def test_two_stages_match_seven_hidden_states_each():

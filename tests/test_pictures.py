@@ -9,6 +9,7 @@ from inspect import isfunction
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from conftest import ROOT
 from IPython.core.formatters import DisplayFormatter
@@ -185,6 +186,18 @@ def test_names_of_dots_keep_off_seeds_and_baseline():
     assert not any(box.contains(*dot) for box in boxes for dot in dots)
     _, baseline = axes.transData.transform((10, 0.515))
     assert not any(box.y0 < baseline < box.y1 for box in boxes)
+
+
+def test_a_name_is_tied_to_its_dot_or_much_nearer_to_it_than_to_any_other():
+    places = {"MiniRBT-H256": 10.4, "RBT4-H312": 11.4, "MiniRBT-H288": 12.3, "RBT6": 60}
+    kept = {"MiniRBT-H256": 0.9415, "RBT4-H312": 0.9335, "MiniRBT-H288": 0.944, "RBT6": 0.973}
+    (axes,) = insight.draw_kept_shares(kept, {"million parameters": places}).axes
+    dots = {name: axes.transData.transform((places[name], kept[name])) for name in places}
+    for label in (text for text in axes.texts if text.get_text() and max(map(abs, text.xyann)) <= 7):
+        box = label.get_window_extent()
+        gaps = {name: np.hypot(*(dot - np.clip(dot, box.min, box.max))) for name, dot in dots.items()}
+        mine = gaps.pop(label.get_text())
+        assert 2 * mine <= min(gaps.values())
 
 
 def test_a_name_far_from_its_dot_is_tied_to_it():

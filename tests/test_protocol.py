@@ -148,10 +148,11 @@ def test_the_chosen_setting_is_scored_where_it_was_not_chosen():
     (best,) = best_means(first + second).values()
     assert (best.epochs, best.scores["accuracy"], best.chosen_on) == (3, (0.9, 0.5, 0.5), "other seeds")
     assert best.fair["accuracy"] == (0.6, 0.5, 0.5)  # without its lucky seed ten epochs are better
+    assert best.fair_at["epochs"] == (10, 3) and best.fair_at["learning_rate"] == (1e-4,)
     halved = [row | {"halves": {"accuracy": [row["accuracy"] + 0.1, row["accuracy"] - 0.1]}} for row in first + second]
     assert best_means(halved)["student", "bq"].chosen_on == "other seeds and rows"
     (alone,) = best_means(first[:1] + second[:1]).values()
-    assert alone.chosen_on == "the same rows" and alone.fair == alone.scores
+    assert alone.chosen_on == "the same rows" and alone.fair == alone.scores and alone.fair_at["epochs"] == (3,)
 
 
 def test_scores_without_the_rows_that_stand_in_train():

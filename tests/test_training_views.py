@@ -134,6 +134,12 @@ def test_loss_curves_show_every_loss_of_every_run():
     assert axes[3].lines[1].get_xydata().tolist() == [[0, 0.0], [3, 0.1]]
 
 
+def test_a_constant_guess_is_a_line_in_the_panel_of_held_out_accuracy():
+    panels = insight.draw_losses({"student": metrics([])}, floor=0.07).axes
+    floored = [axis for axis in panels if any(list(line.get_ydata()) == [0.07, 0.07] for line in axis.lines)]
+    assert [axis.get_title() for axis in floored] == ["held-out top-1"]
+
+
 def test_loss_curves_without_hidden_matches_have_one_row():
     assert len(insight.draw_losses({"student": metrics([])}).axes) == 5
 

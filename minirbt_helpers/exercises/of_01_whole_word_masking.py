@@ -332,7 +332,8 @@ def masked_input(
     ],
     hints=(
         "Ask the label first. It alone says whether a token is to be predicted.",
-        "No label (-100): not asked. Else compare what is seen: with `mask_id`, then with the token before.",
+        "No label (-100): not asked. Else compare what is seen: with `mask_id`, then with the token before the "
+        "masking.",
     ),
     remark=(
         "A token that looks unchanged is “not asked” if it has no label. A random draw that hits the very same token "

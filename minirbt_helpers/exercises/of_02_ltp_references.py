@@ -522,12 +522,12 @@ shelf.question(
     "without_a_segmenter",
     "Whoever uses the finished model has no segmenter. Does the model need one?",
     "No: words only decided which tokens were hidden together in training",
-    "The input is a row of characters, in training and afterwards.",
+    "The input is a row of tokens without marks of words, in training and afterwards.",
     wrong={
         "Yes: otherwise its input looks different": (
-            "The input holds characters and no marks of words, in training as well."
+            "The input holds tokens and no marks of words, in training as well."
         ),
-        "Only for sentences that can be cut in two ways": "The model sees the characters alone, whatever the cut is.",
+        "Only for sentences that can be cut in two ways": "The model sees the same tokens, whatever the cut is.",
     },
 )
 shelf.question(

@@ -144,8 +144,8 @@ def _copied(state, layers, rename=lambda place, layer: place, keep=lambda name: 
 )
 def copy_layers(state: dict[str, Tensor], layers: list[int]) -> dict[str, Tensor]:
     """`state` is a teacher's state dict. Write `copy_layers`: the state dict of a model that has the teacher's
-    `layers` in the given order, and everything that belongs to no layer (embeddings, head) under its old name. A
-    layer may be taken more than once.
+    `layers` in the given order, and everything that belongs to no layer (embeddings, head) under its old name.
+    `layers` counts from 0, as the state dict does. A layer may be taken more than once.
 
     The names of layers hold their number: `bert.layer.2.bias`. With `layers=[0, 2]` this tensor becomes
     `bert.layer.1.bias`, because it belongs to the second layer of the new model.
@@ -315,7 +315,8 @@ shelf.question(
     "narrow_from_wide",
     "Why can MiniRBT-H256 not be cut out of the teacher as RBT6 is?",
     "It is narrower: its matrices have another shape",
-    "Layers can be left out whole. A matrix of 768 × 768 cannot be left out in part without other numbers.",
+    "A whole layer can be left out, and the others still fit. A narrower model needs all its matrices in another "
+    "shape, that is, with other numbers.",
     wrong={
         "It has another vocabulary": "It has the teacher's 21,128 entries.",
         "It has more layers": "It has six layers, as many as RBT6.",

@@ -341,7 +341,7 @@ shelf.question(
 )
 shelf.question(
     "pull_at_eight",
-    "Without T², how many times as weak is the pull of the KD loss at T = 8, by the law for high temperatures?",
+    "By the law for high temperatures and without T²: how many times as weak as at T = 1 is the pull at T = 8?",
     64,
     "Once by the division by T, and once because the two softened predictions are closer by about another T: 8 · 8.",
 )
@@ -353,7 +353,7 @@ shelf.question(
 )
 shelf.question(
     "lower_loss",
-    "The two-stage student ends with a lower KD loss than the one-stage student. Has it learned more?",
+    "Suppose the two-stage student ends with a lower KD loss than the one-stage student. Has it learned more?",
     "That does not follow: their teachers differ, and so do the floors of their losses",
     "Compare what both do on the same questions, such as the accuracy on held-out text.",
     wrong={

@@ -267,7 +267,7 @@ def best_span(starts: list[float], ends: list[float], first: int, longest: int) 
     both included, with the largest sum of `starts[begin]` and `ends[end]`. Allowed are spans inside the passage that
     have at least 1 and at most `longest` tokens.
 
-    `best_span([0.0, 1.0, 3.0], [9.0, 4.0, 2.0], 1, 2)` gives `(1, 1)`.
+    `best_span([0.0, 1.0, 3.0], [9.0, 4.0, 1.0], 1, 2)` gives `(1, 1)`.
     """
     best, size = None, len(starts)
     for begin in range(first, size):
@@ -497,7 +497,7 @@ def kd_way(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 shelf.question(
     "fresh_classifier",
-    "A fresh classifier for fifteen labels has small random weights. How large is its loss, in nats?",
+    "A fresh classifier for fifteen labels has small random weights. How large is its loss, with the natural logarithm?",
     2.708,
     "Each label gets about 1/15, and −ln(1/15) = ln 15 = 2.71.",
     tolerance=0.01,

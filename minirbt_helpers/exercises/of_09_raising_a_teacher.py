@@ -289,11 +289,13 @@ def _looks(length, speeds, step, sharpness, cosines=True, turned="query", axis=-
 )
 def neighbour_head(length: int, speeds: Tensor, step: int, sharpness: float) -> Tensor:
     """At place t a token carries waves: sin(t · s) for each of the `speeds` s, and cos(t · s) for each. These are its
-    *key*. Its *query* are the waves of the place t + `step`. Write `neighbour_head`: the attention [length, length]
-    of a head whose scores are `sharpness` times the inner product of query and key. Row t says how much the token at
-    t looks at each place, and adds up to 1. With a step of 1 everybody looks at the next token most.
+    *key*. Its *query* is made of the waves of the place t + `step`. Write `neighbour_head`: the attention
+    [length, length] of a head whose scores are `sharpness` times the inner product of query and key. Row t says how
+    much the token at t looks at each place, and adds up to 1. With a step of 1 every token but the last looks at the
+    next token most.
 
-    `neighbour_head(2, tensor([1.0]), 0, 1.0)` gives `tensor([[0.613…, 0.387…], [0.387…, 0.613…]])`.
+    `neighbour_head(3, tensor([1.0]), 1, 1.0)` gives
+    `tensor([[0.27…, 0.44…, 0.27…], [0.12…, 0.33…, 0.53…], [0.13…, 0.24…, 0.62…]])`.
     """
     angles = torch.arange(length)[:, None] * speeds  # [length, speeds]
     turned = angles + step * speeds
@@ -371,7 +373,7 @@ shelf.question(
     "why_counts_first",
     "Why does a start from counts help a small model?",
     "It need not find out from gradients what can be counted in a minute",
-    "After 300,000 tokens a random start has not caught up: the next picture shows it.",
+    "After 300,000 tokens the loss of a random start is still higher: the next picture shows it.",
     wrong={
         "It makes the model larger": "The number of parameters is the same.",
         "It replaces the training": "Counting lowers the loss. The first guesses get no better by it alone.",

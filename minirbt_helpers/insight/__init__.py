@@ -10,6 +10,7 @@ The first word of a name says what comes back:
 
 from .controls import AttentionExplorer, LiveLosses, explore
 from .drawn.attention import draw_all_heads, draw_head, draw_head_pair, draw_layer, draw_word_binding
+from .drawn.axes import Plot
 from .drawn.family import Tower, draw_family, draw_layer_pairs, draw_two_stages
 from .drawn.guesses import draw_cloze, draw_layer_guesses, draw_mask_guesses
 from .drawn.hidden_states import draw_cka, draw_hidden_match, draw_paths
@@ -71,9 +72,9 @@ from .measured.speed import (
 from .measured.words import masking_states, token_words
 
 __all__ = [
-    "MEASURED_FLOORS", "PALETTE", "PUBLISHED_STAGES", "AttentionExplorer", "Gloss", "LiveLosses", "Reading", "Sentence",
-    "SpeedCase", "Spread", "Tower", "accuracy_difference", "benchmark_rows", "best_projection", "call_timings",
-    "cka_matrix", "comparison_table", "counted_operations", "draw_accuracies", "draw_accuracy_by_depth",
+    "MEASURED_FLOORS", "PALETTE", "PUBLISHED_STAGES", "AttentionExplorer", "Gloss", "LiveLosses", "Plot", "Reading",
+    "Sentence", "SpeedCase", "Spread", "Tower", "accuracy_difference", "benchmark_rows", "best_projection",
+    "call_timings", "cka_matrix", "comparison_table", "counted_operations", "draw_accuracies", "draw_accuracy_by_depth",
     "draw_all_heads", "draw_blocks", "draw_cka", "draw_cloze", "draw_epochs", "draw_family", "draw_head",
     "draw_head_pair", "draw_hidden_match", "draw_kept_shares", "draw_layer", "draw_layer_guesses", "draw_layer_pairs",
     "draw_learning_rates", "draw_losses", "draw_mask_guesses", "draw_masking", "draw_match_losses", "draw_parameters",

@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from ..errors import CourseError
 from ..language import N_, _
-from ..names import TAUGHT_BY, shown_name, shown_rows
+from ..names import TAUGHT_BY, shown_name, shown_rows, shown_scale
 from ..verdict import Verdict, compare, fair_choices, fair_scores, share_kept
 from ..workspace import atomic_file, versions
 from .floors import Floors, highest
@@ -48,6 +48,7 @@ class Mean:
         seeds: in the order of the scores.
         floors: what rules without a network score on the same rows.
         data: which rows these are.
+        fair_at: for each part of the setting, its values behind the fair scores: seeds may choose different ones.
     """
 
     scores: Mapping[str, tuple[float, ...]]
@@ -63,6 +64,7 @@ class Mean:
     seeds: tuple[int, ...]
     floors: Floors = field(default_factory=dict)
     data: str = ""
+    fair_at: Mapping[str, tuple] = field(default_factory=dict)
 
     @property
     def measure(self) -> str:
@@ -145,27 +147,33 @@ def _best(groups: Mapping[tuple, list[dict]]) -> Mean:
     setting = max(groups, key=rank)
     runs = groups[setting]
     seeds = tuple(run["seed"] for run in runs)
-    rivals = [some for some in groups.values() if tuple(run["seed"] for run in some) == seeds]
-    fair, chosen_on = _fair(rivals, measures)
+    rivals = {one: some for one, some in groups.items() if tuple(run["seed"] for run in some) == seeds}
+    fair, places, chosen_on = _fair([*rivals.values()], measures)
+    taken = [list(rivals)[place] for place in places] or [setting]
+    fair_at = {name: tuple(dict.fromkeys(one[column] for one in taken)) for column, name in enumerate(SETTING)}
     scores = {name: tuple(run[name] for run in runs) for name in measures}
-    known = {"floors": runs[-1]["floors"], "data": runs[-1]["data"]}
+    known = {"floors": runs[-1]["floors"], "data": runs[-1]["data"], "fair_at": fair_at}
     return Mean(scores, fair or scores, *setting, len(groups), chosen_on, seeds, **known)
 
 
-def _fair(rivals: Sequence[list[dict]], measures: Sequence[str]) -> tuple[dict[str, tuple[float, ...]], str]:
-    """Scores where the choice was not made, and what was held back; none of one setting, or where nothing was."""
+def _fair(rivals: Sequence[list[dict]], measures: Sequence[str]) -> tuple[dict[str, tuple[float, ...]], list[int], str]:
+    """Scores where the choice was not made, the places of the rivals that gave them, and what was held back.
+
+    No scores and no places of one rival, or where nothing was held back.
+    """
     halved = all("halves" in run for runs in rivals for run in runs)
     seeds = len(rivals[0]) > 1
     if len(rivals) == 1:
-        return {}, ""
+        return {}, [], ""
     if not halved and not seeds:
-        return {}, HELD_BACK[-1]
+        return {}, [], HELD_BACK[-1]
     parts = {
         name: [[run["halves"][name] if halved else [run[name]] for run in runs] for runs in rivals] for name in measures
     }
     choices = fair_choices(parts[measures[0]])
     fair = {name: tuple(fair_scores(parts[name], choices)) for name in measures}
-    return fair, HELD_BACK[0 if seeds and halved else 1 if seeds else 2]
+    places = [place for of_seed in choices for place in of_seed]
+    return fair, places, HELD_BACK[0 if seeds and halved else 1 if seeds else 2]
 
 
 def score_table(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
@@ -339,7 +347,7 @@ def write_report(
     """
     unseen, everything = best_means(on_unseen(rows)), best_means(rows)
     parts = [
-        "# " + _("Results of a sweep at {scale} scale").format(scale=scale),
+        "# " + _("Results of a sweep at {scale}").format(scale=shown_scale(scale)),
         *([_(SMALL)] if scale == "sample" else []),
         *_circumstances(rows),
         *_missing(everything, planned),

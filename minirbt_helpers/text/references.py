@@ -224,8 +224,8 @@ def write_references(
 ) -> Path:
     """Write the reference file of a text file: one JSON list per line, in step with the text.
 
-    The file is the original's in form, but blank lines keep their (empty) reference; the original
-    drops them, and every later reference is then one line off. The text goes through piece by
+    The file is the original's in form, but blank lines keep their (empty) reference. The original
+    drops them: its file is too short, and its next script stops. The text goes through piece by
     piece, so that it may be of any size.
 
     Args:

@@ -139,16 +139,18 @@ def _fastest(variants: dict) -> float:
 
 
 def hours_table(machines: Sequence[Machine]) -> str:
-    """Hours of both published stages on each machine, as a table in Markdown."""
-    head = (_("share of the peak"), _("assistant, hours"), _("student, hours"), _("both, GPU-hours"))
+    """Hours of both published stages on each machine, to two digits, as a table in Markdown."""
+    head = (_("share of the peak"), _("assistant, hours"), _("student, hours"), _("both, device-hours"))
     lines = [f"| | {' | '.join(head)} |", "|---|---|--:|--:|--:|"]
     for machine in machines:
         hours = [machine.hours(stage) for stage in TAUGHT]
         shares = _(" and ").join(dict.fromkeys(f"{share:.0%}" for share in machine.shares.values()))
-        row = (_(machine.name), f"{shares}, {_(machine.source)}", *map(_three_digits, hours))
-        lines.append(f"| {' | '.join(row)} | {_three_digits(sum(hours) * machine.devices)} |")
+        origin = _("{machine}, {source}").format(machine=shares, source=_(machine.source))
+        row = (_(machine.name), origin, *map(_two_digits, hours), _two_digits(sum(hours) * machine.devices))
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
 
-def _three_digits(hours: float) -> str:
-    return f"{float(f'{hours:.3g}'):,.0f}"
+def _two_digits(hours: float) -> str:
+    rounded = float(f"{hours:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:.1f}"

@@ -29,7 +29,7 @@ from ..models import (
     take_layers,
 )
 from ..models.attention import fast_on_cpu
-from ..names import shown_name
+from ..names import shown_name, shown_scale
 from ..recipe import Recipe
 from .batches import Batches
 from .evaluation import MaskedPositions, held_out
@@ -433,12 +433,12 @@ def check_shape(model: BertForMaskedLM, architecture: Architecture, recipe: Reci
     found = (config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.num_attention_heads)
     if found != wanted:
         raise CourseError(
-            "the model does not fit {name} at {scale} scale: layers, hidden, FFN, heads are {found}, "
+            "the model does not fit {name} at {scale}: layers, hidden, FFN, heads are {found}, "
             "and the recipe asks for {wanted}",
             where=config.name_or_path,
             fix="name other weights, or another architecture or scale",
             name=architecture.name,
-            scale=recipe.scale,
+            scale=shown_scale(recipe.scale),
             found=found,
             wanted=wanted,
         )

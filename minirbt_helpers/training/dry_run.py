@@ -186,23 +186,27 @@ def lasts(hours: float) -> str:
 
 
 def added_up(sizes: Sizes) -> str:
-    """Sizes and their sum, in MiB or GiB; a part of another unit than the sum's names its own."""
+    """Sizes and their sum, in MiB or GiB; each part names its unit, unless all have that of the sum."""
     total = sum(sizes.values())
-    parts = [f"{_purpose(name)} {_in_unit(size, of=total)}" for name, size in sizes.items()]
+    alike = {_unit(size) for size in sizes.values()} == {_unit(total)}
+    parts = [f"{_purpose(name)} {_in_unit(size, named=not alike)}" for name, size in sizes.items()]
     return f"{' + '.join(parts)} = {_in_unit(total)}"
 
 
 def _purpose(name: str) -> str:
     """What takes room, as it is shown; a number of things begins with the number."""
     count, blank, things = name.partition(" ")
-    return _(COUNTED[things]).format(count=count) if blank else _(name)
+    return _(COUNTED[things]).format(count=f"{int(count):,}") if blank else _(name)
 
 
-def _in_unit(size: float, of: float | None = None) -> str:
-    """A size in MiB or GiB; without its unit where it is that of the sum."""
-    unit, name = (GIB, "GiB") if size >= GIB else (2**20, "MiB")
-    shown = f"{size / unit:,.1f}"
-    return shown if of is not None and (size < GIB) == (of < GIB) else f"{shown} {name}"
+def _unit(size: float) -> str:
+    return "GiB" if size >= GIB else "MiB"
+
+
+def _in_unit(size: float, named: bool = True) -> str:
+    """A size in MiB or GiB, with the unit's name or without it."""
+    shown = f"{size / (GIB if size >= GIB else 2**20):,.1f}"
+    return f"{shown} {_unit(size)}" if named else shown
 
 
 def check_room(what: str, where: object, needed: Sizes, free: float, fix: str) -> None:
@@ -285,7 +289,7 @@ def smaller_micro_batch(recipe: Recipe, needed: Sizes, free: float, processes: i
     room = free - (sum(needed.values()) - blocks)
     fits = int(recipe.micro_batch * room / blocks)
     if fits < 1:
-        return "a machine with more memory, or smaller models"
+        return _("a machine with more memory, or smaller models")
     share = recipe.batch_size // processes
     return f"--micro-batch {next(size for size in range(fits, 0, -1) if share % size == 0)}"
 

@@ -16,6 +16,8 @@ from .canvas import SMALL, Box, Cells, Dot, Drawing, Line, Text, finished, shelf
 from .theme import ink_of, role_of
 
 MOST_CELLS = 4000  # each with a tip of its own; a table with more has none
+Extent = tuple[float, float, float, float]  # what a mark covers: left, top, right, bottom
+COLUMN = 130.0  # width of a model's heads in a picture of their binding
 
 
 def draw_head(reading: Reading, layer: int, head: int, unit: Unit = "characters") -> Drawing:
@@ -66,7 +68,8 @@ def draw_all_heads(reading: Reading, unit: Unit = "characters") -> Drawing:
     data, kinds = Attention.of(reading, unit), gaze([reading])
     cell = max(1.0, 62 / len(data.labels))
     side = cell * len(data.labels)
-    picture = Drawing(34 + data.heads * (side + 6), 20 + data.layers * (side + 6), "")
+    bottom = 20 + data.layers * (side + 6)
+    picture = Drawing(34 + data.heads * (side + 6), bottom + 20, "")
     for head in range(data.heads):
         picture.add(Text(34 + head * (side + 6) + side / 2, 9, str(head + 1), SMALL, "faint"))
     for layer in range(data.layers):
@@ -78,6 +81,7 @@ def draw_all_heads(reading: Reading, unit: Unit = "characters") -> Drawing:
             tip = f"{tip}\n{_profile(kinds, layer, head)}"
             picture.add(Cells(left, top, cell, cell, np.sqrt(data.shares[layer, head]), ink_of(data.name)))
             picture.add(Box(left - 1, top - 1, side + 2, side + 2, colour="line", tip=tip))
+    _key(picture, 34, bottom + 2, ink_of(data.name))
     title = _("{model}, every head: a row is a layer, a column a head").format(model=shown_name(data.name))
     return finished(titled(picture, title, data.name), data.notes, title)
 
@@ -125,7 +129,7 @@ def draw_head_pair(
     title = _("Matched heads: {one} and {other}").format(one=tables[0].title, other=tables[1].title)
     strip = _distances(matches, mine, (theirs, ours))
     notes = dict.fromkeys((*theirs.notes, *ours.notes))
-    alt = _("The student's {looks}").format(looks=_most(ours, layer, head))
+    alt = _("On the right, {looks}").format(looks=_most(ours, layer, head))
     return finished(stack([shelf(tables, "", 36), strip], "", 14), tuple(notes), title, alt)
 
 
@@ -249,17 +253,17 @@ def _key(picture: Drawing, x: float, y: float, ink: str) -> None:
 # --- words in attention ---------------------------------------------------------------------------------------------
 
 
-def draw_word_binding(bindings: Mapping[str, Binding], named: int = 2) -> Drawing:
+def draw_word_binding(bindings: Mapping[str, Binding], named: int = 4) -> Drawing:
     """How much each head prefers a neighbour in its word to one across a boundary: a dot per head, a column per model.
 
     Args:
         bindings: :func:`~minirbt_helpers.insight.word_binding` by model.
-        named: how many of each model's strongest heads get their name (layer.head).
+        named: how many of each model's strongest heads get their name (layer.head), where there is room.
     """
-    step, height, left, top = 150.0, 300.0, 52.0, 14.0
+    height, left, top = 300.0, 52.0, 14.0
     ends = [binding.difference + sign * 2 * binding.error for binding in bindings.values() for sign in (-1, 1)]
     low, high = min(-0.02, min(map(np.min, ends)) - 0.01), max(map(np.max, ends)) + 0.02
-    picture = Drawing(left + step * len(bindings), top + height + 40, "")
+    picture = Drawing(left + COLUMN * len(bindings), top + height + 40, "")
 
     def y(share: float) -> float:
         return top + height * (high - share) / (high - low)
@@ -270,10 +274,11 @@ def draw_word_binding(bindings: Mapping[str, Binding], named: int = 2) -> Drawin
         label = f"{100 * tick:+.0f}".replace("-", "−") if step_up else "0"
         picture.add(Text(left - 8, y(tick), label, SMALL, "faint", "end"))
     for number, (name, binding) in enumerate(bindings.items()):
-        _binding_column(picture, binding, name, left + (number + 0.5) * step, y, named)
-        picture.add(Text(left + (number + 0.5) * step, top + height + 14, shown_name(name), 13, role_of(name)))
-        words = _("{count} heads").format(count=binding.difference.size)
-        picture.add(Text(left + (number + 0.5) * step, top + height + 31, words, SMALL, "faint"))
+        middle, layers = left + (number + 0.5) * COLUMN, len(binding.difference)
+        _binding_column(picture, binding, name, middle, y, named)
+        picture.add(Text(middle, top + height + 14, shown_name(name), 13, role_of(name)))
+        words = _("{count} heads, layers 1 → {layers}").format(count=binding.difference.size, layers=layers)
+        picture.add(Text(middle, top + height + 31, words, SMALL, "faint"))
     title = _("Binding in points: attention to a neighbour within a word less across a boundary")
     note = _(
         "a point is 1% of a character's attention, a dot is a head, bars are ± 2 standard errors over {count} sentences"
@@ -287,19 +292,36 @@ def _binding_column(
     picture: Drawing, binding: Binding, name: str, middle: float, y: Callable[[float], float], named: int
 ) -> None:
     layers, heads = binding.difference.shape
-    best = np.argsort(-binding.difference.ravel())[:named]
-    written: list[float] = []
-    for number in [*best, *sorted({*range(layers * heads)} - {*best})]:
-        layer, head = divmod(int(number), heads)
-        x = middle + 60 * ((number + 0.5) / (layers * heads) * 2 - 1)  # in the order of the layers
+    taken: list[Extent] = []  # by the heads, in order, then by the names of some
+    for number in range(layers * heads):
+        layer, head = divmod(number, heads)
+        x = middle + (COLUMN / 2 - 13) * ((number + 0.5) / (layers * heads) * 2 - 1)  # in the order of the layers
         share, error = binding.difference[layer, head], binding.error[layer, head]
         inside, across = binding.inside[:, layer, head].mean(), binding.across[:, layer, head].mean()
-        label = f"{layer + 1}.{head + 1}"
         tip = _("{head}: {share:+.1f} ± {error:.1f} points\nwithin {inside:.1%}, across {across:.1%}").format(
-            head=f"{shown_name(name)} {label}", share=100 * share, error=100 * error, inside=inside, across=across
-        )
-        picture.add(Line([(x, y(share - 2 * error)), (x, y(share + 2 * error))], role_of(name), 1.2, opacity=0.6))
+            head=f"{shown_name(name)} {layer + 1}.{head + 1}",
+            share=100 * share, error=100 * error, inside=inside, across=across,
+        )  # fmt: skip
+        upper, lower = y(share + 2 * error), y(share - 2 * error)
+        picture.add(Line([(x, lower), (x, upper)], role_of(name), 1.2, opacity=0.6))
         picture.add(Dot(x, y(share), 3.2, role_of(name), 0.85, tip))
-        if number in best and share > max(0.01, 2 * error) and all(abs(y(share) - other) > 24 for other in written):
-            picture.add(Text(x + 7, y(share), label, SMALL, "text", "start"))
-            written.append(y(share))
+        taken.append((x - 4, min(upper, y(share) - 4), x + 4, max(lower, y(share) + 4)))
+    for number in np.argsort(-binding.difference.ravel())[:named]:
+        layer, head = divmod(int(number), heads)
+        share, error = binding.difference[layer, head], binding.error[layer, head]
+        if share <= max(0.01, 2 * error):
+            continue
+        label, (left, top, right, _bottom) = f"{layer + 1}.{head + 1}", taken[number]
+        width = text_width(label, SMALL)
+        places = [(right + 3, y(share)), (left - 3 - width, y(share)), ((left + right - width) / 2, top - SMALL / 2)]
+        for start, height in places:  # right of the dot, left of it, above its bar
+            room = (start, height - SMALL / 2, start + width, height + SMALL / 2)
+            if abs(start + width / 2 - middle) < (COLUMN - width) / 2 and not _covered(room, taken):
+                picture.add(Text(start, height, label, SMALL, "text", "start"))
+                taken.append(room)
+                break
+
+
+def _covered(room: Extent, taken: Sequence[Extent]) -> bool:
+    left, top, right, bottom = room
+    return any(left < other[2] and other[0] < right and top < other[3] and other[1] < bottom for other in taken)

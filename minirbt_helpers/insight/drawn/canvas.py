@@ -396,7 +396,8 @@ def _write_text(text: Text, colour: Colour) -> str:
 
 def _write_line(line: Line, colour: Colour) -> str:
     points = " ".join(f"{x:.4g},{y:.4g}" for x, y in line.points)
-    looks = f'stroke="{colour(line.colour)}" stroke-width="{line.width:g}" fill="none" stroke-linejoin="round"'
+    looks = f'stroke="{colour(line.colour)}" stroke-width="{line.width:g}"'
+    looks += ' fill="none" stroke-linejoin="round"' * (len(line.points) > 2)  # two points have no area and no corner
     looks += f' stroke-dasharray="{line.dash}"' * bool(line.dash) + f' opacity="{line.opacity:g}"' * (line.opacity < 1)
     return f'<polyline points="{points}" {looks}>{_tip(line.tip)}</polyline>'
 

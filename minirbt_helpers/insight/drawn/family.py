@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from transformers import BertConfig
@@ -20,7 +21,7 @@ LESSONS = (  # teacher, learner, what happens, and where that is written: right 
     ("RoBERTa-wwm-ext", "RBT6", N_("first 6 layers copied,\nthen distilled"), (0.06, 10.0)),
     ("RBT6", "MiniRBT-H288", N_("distilled"), (-0.1, 8.1)),
     ("RBT6", "MiniRBT-H256", N_("distilled"), (0.03, 7.6)),
-    ("RoBERTa-wwm-ext", "RBT3", N_("3 layers copied,\nthen trained on"), (0.05, 4.6)),
+    ("RoBERTa-wwm-ext", "RBT3", N_("3 layers copied,\nthen trained\nfurther"), (0.05, 4.8)),
     ("RoBERTa-wwm-ext", "RBT4-H312", N_("distilled directly"), (-0.2, 9.8)),
 )
 
@@ -81,7 +82,7 @@ def _stack(axes: Axes, name: str, shape: Shape, middle: float, width: float) -> 
 def _caption(axes: Axes, architecture: Architecture, middle: float, scale: Scale, vocabulary: int) -> None:
     shape = architecture.shape(scale)
     if scale == "full":
-        whole, encoder = (f"{number}M" for number in architecture.published)
+        whole, encoder = (f"{number:.1f}M" for number in architecture.published)
     else:
         counts = (architecture.count(embeddings, scale, vocabulary) for embeddings in (True, False))
         whole, encoder = (f"{count / 1e6:.2f}M" for count in counts)
@@ -228,6 +229,7 @@ def _height(place: int, tower: Tower, tallest: int) -> float:
 
 
 def _box(axes: Axes, x: float, y: float, width: float, label: str, colour: str) -> None:
+    light = sum(share * part for share, part in zip((0.3, 0.59, 0.11), to_rgb(colour), strict=True)) > 0.6
     corner = (x - width / 2 + 0.1, y - 0.24)
     axes.add_patch(FancyBboxPatch(corner, width - 0.2, 0.48, boxstyle="round,pad=0.1", color=colour, alpha=0.85, lw=0))
-    axes.text(x, y - 0.02, label, ha="center", va="center", color="white", fontsize=8)
+    axes.text(x, y - 0.02, label, ha="center", va="center", color="#1F2328" if light else "white", fontsize=8)

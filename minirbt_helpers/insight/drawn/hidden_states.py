@@ -34,20 +34,22 @@ def draw_cka(
         panel.height += 18
         drawn.append(titled(panel, title, "", 13))
         found.append(f"{title}: {words}")
-    title = _("CKA of hidden states: {teacher} (rows) and {student} (columns)")
+    title = _("CKA of hidden states: {teacher} and {student}")
     title = title.format(teacher=shown_name(teacher), student=shown_name(student))
-    return finished(titled(shelf(drawn, "", 30), title, ""), (), title, "; ".join(found))
+    note = _("outlined: the matched pairs; the colour grows from 0 (none) to 1 (full)")
+    return finished(titled(shelf(drawn, "", 30), title, ""), (note,), title, "; ".join(found))
 
 
 def _numbers(matrix: np.ndarray, pairs: Sequence[tuple[int, int]], teacher: str, student: str) -> Drawing:
-    width, height, left, top = 42.0, 23.0, 34.0, 40.0
+    width, height, left, top = 42.0, 23.0, 34.0, 56.0
     rows, columns = matrix.shape
     picture = Drawing(left + columns * width + 3, top + rows * height + 6, "")
-    words = _("{student}'s hidden states").format(student=shown_name(student))
-    picture.add(Text(left, 9, words, SMALL, role_of(student), "start"))
-    for column in range(columns):
-        picture.add(Text(left + (column + 0.5) * width, 28, str(column), 12))
     theirs, ours = shown_name(teacher), shown_name(student)
+    rows_are, columns_are = _("rows: hidden states of {model}"), _("columns: hidden states of {model}")
+    picture.add(Text(left, 9, rows_are.format(model=theirs), SMALL, role_of(teacher), "start"))
+    picture.add(Text(left, 25, columns_are.format(model=ours), SMALL, role_of(student), "start"))
+    for column in range(columns):
+        picture.add(Text(left + (column + 0.5) * width, 44, str(column), 12, role_of(student)))
     tips = [
         [f"{theirs} {row}, {ours} {column}: CKA {matrix[row, column]:.3f}" for column in range(columns)]
         for row in range(rows)

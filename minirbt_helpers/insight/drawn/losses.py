@@ -67,7 +67,7 @@ def draw_temperatures(
     return figure
 
 
-def draw_losses(runs: Mapping[str, Rows]) -> Figure:
+def draw_losses(runs: Mapping[str, Rows], floor: float | None = None) -> Figure:
     """Every loss of one or several distillations, step by step, with the held-out figures as dots (notebook 04).
 
     The first row holds total, KD and MLM loss and the held-out accuracy, in all and for words of two tokens and more;
@@ -76,6 +76,7 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
 
     Args:
         runs: ``Distilled.metrics`` by name; a name that begins with a key of the palette takes its colour.
+        floor: the share of right answers of a constant guess, a dashed line in the panel of held-out accuracy.
     """
     matches = sorted({matched_layer(match) for rows in runs.values() for match in match_curves(rows)})
     one_kind = len({kind for kind, _ in matches}) == 1  # then all have one scale
@@ -92,6 +93,10 @@ def draw_losses(runs: Mapping[str, Rows]) -> Figure:
         axes.set(title=_(title), xlabel=_("step"))
     for axes in above[-len(ACCURACIES) :]:
         in_percent(axes.yaxis)
+    if floor is not None:
+        top1 = above[list(PLOTTED).index("top1")]
+        top1.axhline(floor, label=_("always the same token"), **BASELINE)
+        top1.legend(handles=top1.lines[-1:], fontsize=8)
     above[0].legend()
     above[0].set_ylabel(_("nats"))
     if matches:

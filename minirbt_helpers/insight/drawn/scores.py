@@ -1,10 +1,13 @@
 """How good models are: masked words, tasks, and quality against cost (notebooks 03, 04, 05 and 07)."""
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.transforms import Bbox
 
@@ -12,17 +15,13 @@ from ...language import N_, _
 from ...names import shown_name
 from ..measured.scores import Result, Scores, shares_and_errors
 from .axes import BASELINE, in_percent, legend_beside, listed, log_ticks, name_rows, note, panels
-from .theme import PALETTE, colour_of
+from .theme import PALETTE, colour_of, own_colour_of
 
 DEV = N_("score on dev rows")
 FRESH = N_("no pre-training")
-NAME_SPOTS = [  # where a name may stand beside its dot: points right and up, and which side of the name that is
-    ((0, 6), "center", "bottom"), ((0, -6), "center", "top"), ((7, 0), "left", "center"), ((-7, 0), "right", "center"),
-    ((5, 5), "left", "bottom"), ((-5, 5), "right", "bottom"), ((5, -5), "left", "top"), ((-5, -5), "right", "top"),
-    ((0, 15), "center", "bottom"), ((0, -15), "center", "top"), ((0, 24), "center", "bottom"),
-    ((12, 12), "left", "bottom"), ((-12, 12), "right", "bottom"), ((12, -12), "left", "top"),
-    ((-12, -12), "right", "top"), ((0, -24), "center", "top"),
-]  # fmt: skip
+ACROSS, ALONG = ("center", "left", "right"), ("center", "bottom", "top")  # of a name, by the side of its dot: 0, 1, -1
+SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # right and up
+DISTANCES = (7, 15, 24, 34)  # of a name from its dot, in points
 NEAR = 7  # points; a name that stands farther off is tied to its dot by a line
 
 
@@ -69,6 +68,7 @@ def _bars_with_errors(axes: Axes, results: Mapping[str, Result]) -> None:
         note(axes, f"{share:.1%}", (share + error, place), (5, 0), size=10)
     name_rows(axes, list(results))
     in_percent(axes.xaxis)
+    axes.set_xlabel(_("first guess right"))
 
 
 def draw_accuracy_by_depth(curves: Mapping[str, Mapping[int, Result]], marked: int | None = None) -> Figure:
@@ -83,8 +83,8 @@ def draw_accuracy_by_depth(curves: Mapping[str, Mapping[int, Result]], marked: i
         f"{shown_name(name)}: " + ", ".join(said.format(count=size, share=one["top1"]) for size, one in curve.items())
         for name, curve in curves.items()
     )
-    alt = _("Top-1 accuracy of untrained copies by number of layers. {scores}").format(scores=lists)
-    figure, (axes,) = panels([_("Untrained copies, ± 1 standard error")], (8, 3.4), alt)
+    alt = _("Top-1 accuracy by number of layers kept, without further training. {scores}").format(scores=lists)
+    figure, (axes,) = panels([_("Copies without further training, ± 1 standard error")], (8, 3.4), alt)
     for name, curve in curves.items():
         looks = {"color": colour_of(name), "label": shown_name(name), "marker": "o", "markersize": 4, "capsize": 3}
         axes.errorbar(list(curve), *shares_and_errors(curve.values()), **looks)
@@ -167,8 +167,11 @@ def draw_learning_rates(
     for name, by_rate in curves.items():
         colour = PALETTE[colours[name]]
         _curve_with_seeds(axes, by_rate, colour, shown_name(name))
-        label = _("published for the full-size {model}").format(model=shown_name(name))
-        axes.axvline(published[name], color=colour, linestyle=":", label=label)
+    for rate in dict.fromkeys(published[name] for name in curves):
+        names = [name for name in curves if published[name] == rate]
+        label = _("published for the full-size {model}").format(model=_(", ").join(map(shown_name, names)))
+        colour = PALETTE[colours[names[0]]] if len(names) == 1 else BASELINE["color"]
+        axes.axvline(rate, color=colour, linestyle=":", label=label)
     if baseline is not None:
         axes.axhline(baseline, label=_("majority class"), **BASELINE)
     axes.set(xscale="log", xlabel=_("learning rate"), ylim=(0, None))
@@ -178,25 +181,37 @@ def draw_learning_rates(
 
 
 def draw_epochs(
-    curves: Mapping[str, Mapping[int, Sequence[float]]], baselines: Mapping[str, float | None], colour: str = "student"
+    curves: Mapping[str, Mapping[int, Sequence[float]]],
+    baselines: Mapping[str, float | None],
+    rules: Mapping[str, float] | None = None,
+    title: str = "",
+    colour: str = "student",
 ) -> Figure:
     """Scores of one model against the epochs of fine-tuning, a panel per task, a dot per seed (notebook 05).
 
     Args:
         curves: per task, per number of epochs, the score (0 to 1) of every seed.
         baselines: per task, the majority class, a dashed line; None: no line.
+        rules: per task, the score of the best rule without a network, a line of dashes and dots.
+        title: above the panels.
         colour: a name of :data:`PALETTE`.
     """
     lists = ". ".join(f"{task}: {_in_words(by)}" for task, by in curves.items())
     alt = _("Mean scores by epochs. {scores}").format(scores=lists)
-    figure, grid = panels(list(curves), (2.9, 2.7), alt, margin=(0.8, 0.3))
+    figure, grid = panels(list(curves), (2.2, 2.6), alt, columns=5, margin=(0.4, 0.8), sharey=True)
     for axes, (task, by_epochs) in zip(grid, curves.items(), strict=True):
-        _curve_with_seeds(axes, by_epochs, PALETTE[colour], task)
+        _curve_with_seeds(axes, by_epochs, PALETTE[colour], _("mean over seeds"))
         if baselines[task] is not None:
-            axes.axhline(baselines[task], **BASELINE)
-        axes.set_xlabel(_("epochs"))
+            axes.axhline(baselines[task], label=_("majority class"), **BASELINE)
+        if rules:
+            looks = {"color": PALETTE["accent"], "linestyle": "-.", "label": _("best rule without a network")}
+            axes.axhline(rules[task], linewidth=1.2, **looks)
+        axes.set(xlabel=_("epochs"), ylim=(0, 1))
         log_ticks(axes.xaxis, sorted(by_epochs))
     _label_scores(grid)
+    figure.suptitle(title)
+    lines = {line.get_label(): line for axes in grid for line in axes.lines}
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=len(lines), fontsize=9)
     return figure
 
 
@@ -283,8 +298,8 @@ def _dots(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str
     axes.set_xscale("log")
     axes.margins(x=0.3, y=0.22)
     for name, seeds in models.items():
-        colour, mean = colour_of(name), statistics.fmean(seeds)
-        face = "white" if name in (FRESH, _(FRESH)) else colour
+        colour, mean = own_colour_of(name), statistics.fmean(seeds)
+        face = "white" if name.startswith((FRESH, _(FRESH))) else colour
         axes.scatter([places[name]], [mean], s=46, color=face, edgecolor=colour, zorder=3)
         if len(seeds) > 1:
             axes.scatter([places[name]] * len(seeds), seeds, s=8, color=colour, alpha=0.6, zorder=2)
@@ -304,26 +319,63 @@ def _name_dots(figure: Figure, title: str, shown: Sequence[tuple[Axes, Mapping, 
 
 
 def _names(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:
-    """The models' names beside their dots, each in the first spot where it covers no dot, no name and no baseline."""
+    """The models' names beside their dots, each in the first spot where one sees whose it is.
+
+    There a name covers no dot, no name and no baseline, and is tied to its dot or much nearer to it than to any other.
+    """
     means = {name: (places[name], statistics.fmean(models[name])) for name in models}
+    centres = dict(zip(means, axes.transData.transform(list(means.values())), strict=True))
     seeds = [(places[name], seed) for name in models for seed in models[name] if len(models[name]) > 1]
-    taken = [*_circles(axes, list(means.values()), 4), *_circles(axes, seeds, 2)]
+    taken = _circles(axes, list(means.values()), 4)
+    under = _circles(axes, seeds, 2)  # what a name may not cover, but the line to its dot may cross
     for line in axes.lines:
         height = axes.transData.transform((1, line.get_ydata()[0]))[1]
-        taken.append(Bbox.from_extents(axes.bbox.x0, height - 1, axes.bbox.x1, height + 1))
+        under.append(Bbox.from_extents(axes.bbox.x0, height - 1, axes.bbox.x1, height + 1))
     for name in sorted(means, key=means.get):
         label = axes.annotate(shown_name(name), means[name], (0, 0), textcoords="offset points", fontsize=7)
-        for shift, across, along in NAME_SPOTS:
-            label.xyann = shift
-            label.set(ha=across, va=along)
-            box = label.get_window_extent()
-            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
-            if inside and not any(box.overlaps(other) for other in taken):
+        others = [centre for other, centre in centres.items() if other != name]
+        faults: dict[tuple, tuple[int, int]] = {}
+        for distance, side in itertools.product(DISTANCES, SIDES):
+            _move(label, distance, side)
+            box, dot = label.get_window_extent(), centres[name]
+            doubtful = any(_gap(other, box) < 2 * _gap(dot, box) for other in others)
+            outside = not axes.bbox.x0 <= box.x0 < box.x1 <= axes.bbox.x1
+            covered = sum(box.overlaps(other) for other in (*taken, *under))
+            unclear = _crossings(dot, box, taken) if distance > NEAR else int(doubtful)
+            faults[distance, side] = covered + outside, unclear
+            if not any(faults[distance, side]):
                 break
-        taken.append(box)
-        if max(map(abs, shift)) > NEAR:
+        distance, side = min(faults, key=faults.get)
+        _move(label, distance, side)
+        box = label.get_window_extent()
+        taken.append(box.padded(4))
+        if distance > NEAR:
             leader = {"arrowstyle": "-", "color": "#767C85", "linewidth": 0.6}
-            axes.annotate("", means[name], shift, textcoords="offset points", arrowprops=leader)
+            axes.annotate("", means[name], label.xyann, textcoords="offset points", arrowprops=leader)
+            taken += [Bbox.from_extents(*point, *point).padded(1) for point in _leader(centres[name], box)]
+
+
+def _move(label: Annotation, distance: float, side: tuple[int, int]) -> None:
+    """Put a name so many points off its dot, on a side of it."""
+    step = distance if 0 in side else 0.75 * distance
+    label.xyann = (step * side[0], step * side[1])
+    label.set(ha=ACROSS[side[0]], va=ALONG[side[1]])
+
+
+def _gap(dot: np.ndarray, box: Bbox) -> float:
+    """How far a dot is from a box, in pixels."""
+    return float(np.linalg.norm(dot - np.clip(dot, box.min, box.max)))
+
+
+def _crossings(dot: np.ndarray, box: Bbox, taken: Sequence[Bbox]) -> int:
+    """How many of the boxes the line from a dot to its name meets, those that hold the dot itself apart."""
+    line = _leader(dot, box)
+    return sum(any(other.contains(*point) for point in line) for other in taken if not other.contains(*dot))
+
+
+def _leader(dot: np.ndarray, box: Bbox) -> np.ndarray:
+    """Points of the line from a dot to its name, [points, 2]."""
+    return np.linspace(dot, np.clip(dot, box.min, box.max), 20)
 
 
 def _circles(axes: Axes, dots: Sequence[tuple[float, float]], points: float) -> list[Bbox]:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from ...language import _
 from ...models import Architecture
 from ...models.architectures import Scale
+from ...names import shown_scale
 from .axes import name_rows, note, panels
 from .theme import PALETTE
 
@@ -27,7 +28,7 @@ def draw_parameters(architectures: Iterable[Architecture], scale: Scale, vocabul
         _("{total:.1f}M, embeddings {share:.0%}").format(total=total, share=part / total)
         for total, part in zip(totals, rest, strict=True)
     ]
-    title = _("Parameters at {scale} scale").format(scale=scale)
+    title = _("Parameters at {scale}").format(scale=shown_scale(scale))
     alt = f"{title}: " + "; ".join(f"{one.name} {words}" for one, words in zip(family, notes, strict=True))
     figure, (axes,) = panels([title], (8, 3), alt)
     places = range(len(family))

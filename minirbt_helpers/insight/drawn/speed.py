@@ -12,12 +12,11 @@ from ...names import shown_name
 from ..measured.published import TEACHER
 from ..measured.speed import PARTS, WHOLE, Rounds, SpeedCase, Timings, speed_ups
 from .axes import in_percent, legend_beside, log_ticks, name_rows, note, panels
-from .theme import PALETTE, colour_of
+from .theme import PALETTE, own_colour_of
 
 PART_COLOURS = dict(zip(PARTS, (PALETTE[name] for name in ("other", "teacher", "assistant", "one-stage")), strict=True))
 REST = "#C4C9D0"
 OTHERS = [name for name in ARCHITECTURES if name != TEACHER]
-TIMES_AS_FAST = N_("times as fast as RoBERTa")
 
 
 def draw_speed_ups(cases: Sequence[SpeedCase], head: bool = False) -> Figure:
@@ -38,8 +37,8 @@ def draw_speed_ups(cases: Sequence[SpeedCase], head: bool = False) -> Figure:
         axes.set_xticks(range(len(chosen)), [f"{case.batch} × {case.length}" for case in chosen])
         axes.set_xlabel(_("texts × tokens"))
         log_ticks(axes.yaxis, [1.5, 2, 3, 4, 6, 8, 12, 16])
-    grid[0].set_ylabel(_(TIMES_AS_FAST))
-    legend_beside(grid[-1], _("dotted: published"))
+    grid[0].set_ylabel(_("times as fast as RoBERTa, {part}").format(part=part))
+    legend_beside(grid[-1], _("bars: quartiles; dotted: published"))
     return figure
 
 
@@ -50,7 +49,7 @@ def _speed_up_lines(axes: Axes, ups: Sequence[Mapping]) -> None:
         spreads = [one[name] for one in ups]
         middles = [spread.median for spread in spreads]
         errors = list(zip(*((one.median - one.low, one.high - one.median) for one in spreads), strict=True))
-        colour = PALETTE["accent"] if name == "MiniRBT-H288" else colour_of(name)  # H256 has the student's
+        colour = own_colour_of(name)
         looks = {"color": colour, "markersize": 5, "marker": "s" if name == "MiniRBT-H288" else "o"}
         axes.errorbar(places, middles, errors, capsize=2, linewidth=1.2, label=name, **looks)
         axes.axhline(ARCHITECTURES[name].speed_up, color=colour, linestyle=":", linewidth=1)
@@ -118,7 +117,7 @@ def draw_speed_reasons(columns: Mapping[str, Mapping[str, float]], title: str = 
         for place, height in zip(places, heights, strict=True):
             note(axes, f"{height:.1f}", (place, height), (0, 2))
     axes.set_xticks(range(len(OTHERS)), OTHERS)
-    axes.set_ylabel(_(TIMES_AS_FAST))
+    axes.set_ylabel(_("times as fast as RoBERTa"))
     log_ticks(axes.yaxis, [1, 2, 4, 8, 16])
     axes.set_ylim(1, 1.15 * max(max(values.values()) for values in columns.values()))
     legend_beside(axes)

@@ -68,6 +68,11 @@ def colour_of(name: str) -> str:
     return PALETTE[role_of(name)]
 
 
+def own_colour_of(name: str) -> str:
+    """As :func:`colour_of`, with the two students told apart: for pictures where both stand in one panel."""
+    return PALETTE["accent"] if name == "MiniRBT-H288" else colour_of(name)
+
+
 def ink_of(name: str) -> str:
     """What a drawing calls the colour that shades a model's attention."""
     ink = f"{role_of(name)} ink"

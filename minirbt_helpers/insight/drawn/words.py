@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ...language import N_, _
 from ..measured.words import masking_states, spans, token_words
-from .canvas import Box, Drawing, Line, Shape, Text, TextPicture, finished, shelf, stack, text_width, titled
+from .canvas import Box, Drawing, Line, Shape, Text, TextPicture, finished, stack, text_width, titled
 from .theme import PALETTE
 
 FAINT = "rgba(127,127,127,.55)"
@@ -187,7 +187,7 @@ def _special(token: str) -> bool:
 
 
 def draw_masking(block: Mapping, panels: Mapping[str, Mapping], tokenizer: PreTrainedTokenizerBase) -> TextPicture:
-    """One block after masking, once per panel, side by side; a word's tokens share a line below (notebook 01).
+    """One block after masking, a panel below the other; a word's tokens share a line below (notebook 01).
 
     Args:
         block: ``{"input_ids", "continues"}``, each [length], before masking.
@@ -202,7 +202,7 @@ def draw_masking(block: Mapping, panels: Mapping[str, Mapping], tokenizer: PreTr
     """
     masked = {title: _masked(block, panel, tokenizer) for title, panel in panels.items()}
     boxes = "".join(
-        f'<div style="flex:1 1 19rem"><div style="font-weight:600;margin-bottom:.2em">{escape(title)}</div>'
+        f'<div style="margin-bottom:.8em"><div style="font-weight:600;margin-bottom:.2em">{escape(title)}</div>'
         f"<div>{_masked_words(words)}</div></div>"
         for title, words in masked.items()
     )
@@ -210,10 +210,7 @@ def draw_masking(block: Mapping, panels: Mapping[str, Mapping], tokenizer: PreTr
         f'<span style="margin-right:1.2em">{_chip(role, "&nbsp;&nbsp;&nbsp;")} {_(meaning)}</span>'
         for role, meaning in MASKED.values()
     )
-    html = (
-        f'<div style="font-size:15px"><div style="display:flex;flex-wrap:wrap;gap:.8em 2em">{boxes}</div>'
-        f'<div style="font-size:.85em;margin-top:.7em">{keys}</div></div>'
-    )
+    html = f'<div style="font-size:15px">{boxes}<div style="font-size:.85em">{keys}</div></div>'
     return TextPicture(html, _masking_drawing(masked))
 
 
@@ -257,7 +254,7 @@ def _chip(role: str, content: str) -> str:
 def _masking_drawing(masked: Mapping[str, Masked]) -> Drawing:
     blocks = [titled(_masked_block(words), title, "", 13) for title, words in masked.items()]
     title = _("A block after masking")
-    return finished(stack([shelf(blocks, "", 30), _key()], "", 10), (), title, _masking_in_words(masked))
+    return finished(stack([*blocks, _key()], "", 14), (), title, _masking_in_words(masked))
 
 
 def _masking_in_words(masked: Mapping[str, Masked]) -> str:

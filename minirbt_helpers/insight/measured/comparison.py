@@ -40,7 +40,7 @@ def comparison_table(
             N_("without embeddings"): f"{without_embeddings(model) / 1e6:.2f}M",
             N_("memory"): f"{sum(one.numel() * one.element_size() for one in model.parameters()) / 1e6:.1f} MB",
             N_("operations per token"): f"{encoder_operations(model.config, length) / 1e6:.2f}M",
-            N_("milliseconds"): str(_milliseconds(timings[name])),
+            N_("milliseconds, encoder"): str(_milliseconds(timings[name])),
             N_("speed-up"): str(encoders[name]),
             N_("with the MLM head"): str(whole[name]),
         }

@@ -60,19 +60,21 @@ def parameter_counts(
     """Parameters of the models of a results file; models that nothing is known of are left out.
 
     Args:
-        names: as the file has them: one of the folders, an architecture, or ``"no pre-training"``.
+        names: as the file has them: one of the folders, an architecture, ``"no pre-training"`` (in the student's shape)
+            or ``"no pre-training, 12 layers"`` (in the teacher's).
         folders: by name.
         student: the architecture of ``"no pre-training"``.
         scale: of the architectures.
         vocabulary: how many entries theirs has.
     """
+    shapes = {name: name for name in ARCHITECTURES}
+    shapes |= {"no pre-training": student, "no pre-training, 12 layers": TEACHER}
     sizes = {}
     for name in names:
         if name in folders:
             sizes[name] = count_parameters(BertConfig.from_pretrained(folders[name]))
-        elif name in ARCHITECTURES or name == "no pre-training":
-            architecture = find_architecture(name if name in ARCHITECTURES else student)
-            sizes[name] = architecture.count(scale=scale, vocabulary=vocabulary)
+        elif name in shapes:
+            sizes[name] = find_architecture(shapes[name]).count(scale=scale, vocabulary=vocabulary)
     return sizes
 
 

@@ -323,7 +323,7 @@ def speed_table(cases: Iterable[SpeedCase], head: bool = False) -> list[dict[str
     rows = [blank | {name: f"{one.speed_up:g}" for name, one in ARCHITECTURES.items() if name != TEACHER}]
     for case in cases:
         ups = speed_ups(case.family, TEACHER, head)
-        row = {"case": f"{case.precision}, {case.batch} × {case.length}", "rounds": str(case.rounds)}
+        row = {"case": f"{case.precision} · {case.batch} × {case.length}", "rounds": str(case.rounds)}
         row["12 layers take"] = f"{statistics.median(round_seconds(case.timings[TEACHER], head)):.3g} s"
         rows.append(row | {name: str(ups[name]) for name in ups if name != TEACHER})
     return rows
