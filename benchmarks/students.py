@@ -151,7 +151,7 @@ def markdown(rows: list[dict]) -> str:
         groups.setdefault((row["way"], f"{tokens:.1f}M tokens, {row['learning_rate']:g}"), []).append(row)
     lines = [
         {"way": way, "trained on, learning rate": settings}
-        | {name: spread([row[name] for row in measured], "top" in name) for name in MEASURED}
+        | {name: spread([row[name] for row in measured if name in row], "top" in name) for name in MEASURED}
         | {"seeds": str(len(measured))}
         for (way, settings), measured in groups.items()
     ]
@@ -172,7 +172,9 @@ def verdicts(groups: dict[tuple, list[dict]]) -> list[dict[str, str]]:
 
 
 def spread(values: list[float], percent: bool) -> str:
-    """Mean ± standard deviation."""
+    """Mean ± standard deviation; a dash for what older rows did not measure."""
+    if not values:
+        return "–"
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     if percent:
         return f"{statistics.mean(values):.1%} ± {100 * deviation:.1f}"
