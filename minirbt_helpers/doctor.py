@@ -10,7 +10,7 @@ from .workspace import existing_parent, machine_memory, project_root, versions
 
 GIB = 2**30
 SAMPLE_MEMORY, SAMPLE_DISK = 3 * GIB, 2 * GIB
-FULL_MEMORY, FULL_DISK = 11 * GIB, 50 * GIB  # of a GPU, with a small micro-batch; blocks of a corpus come on top
+FULL_MEMORY, FULL_DISK = 11 * GIB, 50 * GIB  # of a GPU: the assistant's stage takes 8.5; blocks of a corpus come on top
 
 
 def examine() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .errors import CourseError
 from .hub import is_hub_id, save_tokenizer, split_revision
 from .language import N_, _
+from .names import shown_name
 from .recipe import load_recipe
 from .workspace import atomic_folder, versions, write_json
 
@@ -128,7 +129,8 @@ def _card(
     if small:
         shape = _("{shape} at a quarter of its width ({width})").format(shape=shape, width=model.config.hidden_size)
     taught = _("taught by {teacher} through an assistant") if made["stage"] == "student" else _("taught by {teacher}")
-    trained = _("the course's sample teacher") if small and _ours(recipe["teacher"]) else _shown(recipe["teacher"])
+    trained = _("the course's sample teacher") if _ours(recipe, "teacher") else _shown(recipe["teacher"])
+    cut = _("the course's sample segmenter") if _ours(recipe, "segmenter") else _shown(recipe["segmenter"])
     about = _(
         "{shape}, {size:.1f}M parameters, {steps:,} steps: the stage *{stage}* of the MiniRBT recipe (Yao et al., "
         "[arXiv:2304.00717](https://arxiv.org/abs/2304.00717)), {taught}."
@@ -141,7 +143,7 @@ def _card(
             shape=shape,
             size=model.num_parameters() / 1e6,
             steps=steps,
-            stage=made["stage"],
+            stage=shown_name(made["stage"]),
             taught=taught.format(teacher=trained),
         ),
         *([_(SMALL)] if small else []),
@@ -151,7 +153,7 @@ def _card(
             text=data or _shown(recipe["text"]),
             blocks=made["blocks"],
             length=recipe["length"],
-            segmenter=_shown(recipe["segmenter"]),
+            segmenter=cut,
         ),
         f"## {_('Recipe')}",
         size.format(steps=steps, batch=recipe["batch_size"], tokens=tokens),
@@ -186,9 +188,10 @@ def _figures(rows: list[dict]) -> list[dict]:
     ]
 
 
-def _ours(teacher: str) -> bool:
-    """Whether a path is the teacher that the course ships."""
-    return Path(teacher).parts[-3:] == Path(load_recipe("sample").teacher).parts[-3:]
+def _ours(recipe: dict, name: str) -> bool:
+    """Whether a run's ``"teacher"`` or ``"segmenter"`` is the one that the course ships."""
+    ours = Path(getattr(load_recipe("sample"), name)).parts[-3:]
+    return recipe["scale"] == "sample" and Path(recipe[name]).parts[-3:] == ours
 
 
 def _shown(name: str) -> str:

@@ -73,6 +73,11 @@ def test_the_table_has_a_column_per_mask_and_ticks_the_truth_alone():
     assert table.count("<td") == 4 and table.count("✓") == 2
     assert "中 ✓" in table and "国 ✓" in table
     assert "&lt;是&gt;" in table and "[MASK]" not in table
+    assert table.index("gap 1<") < table.index("gap 2<") < table.index("中 ✓")
+
+
+def test_a_single_gap_has_no_number():
+    assert "gap 1" not in draw_mask_guesses("北[MASK]", {"teacher": [[("京", 0.6)]]}).data
 
 
 def test_a_cloze_table_sets_off_what_was_asked_for_and_counts_it():
@@ -83,6 +88,7 @@ def test_a_cloze_table_sets_off_what_was_asked_for_and_counts_it():
     table = draw_cloze(questions, answers).data
     assert table.count("<tr>") == 4 and "天<b" in table and "&lt;" in table and "[MASK]" not in table
     assert table.count("font-weight:bold") == 2  # 气 and 京, of the teacher alone
+    assert table.index("hidden: 气") < table.index("hidden: 京")
     assert "1, 2 of 2" in table and "0, 0 of 2" in table
 
 

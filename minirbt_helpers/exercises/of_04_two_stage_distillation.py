@@ -165,7 +165,7 @@ def kl_at(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         "One position without T²: (q − p)/T. Now the factor T², and the mean over the positions divides by "
         "their number.",
     ),
-    remark="The mean over n positions puts 1/n into every gradient. Whoever forgets it trains n times as fast.",
+    remark="The mean over n positions puts 1/n into every gradient. Without it the gradients are n times as large.",
     slips=[
         ("T² is missing.", lambda s, t, T: kd_gradient(s, t, T) / T**2),
         ("The sign is wrong: a logit that is too high must fall.", lambda s, t, T: -kd_gradient(s, t, T)),
@@ -341,7 +341,7 @@ shelf.question(
 )
 shelf.question(
     "pull_at_eight",
-    "By the law for high temperatures and without T²: how many times as weak as at T = 1 is the pull at T = 8?",
+    "By the rule for high temperatures and without T²: how many times as weak as at T = 1 is the pull at T = 8?",
     64,
     "Once by the division by T, and once because the two softened predictions are closer by about another T: 8 · 8.",
 )

@@ -497,7 +497,8 @@ def kd_way(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 shelf.question(
     "fresh_classifier",
-    "A fresh classifier for fifteen labels has small random weights. How large is its loss, with the natural logarithm?",
+    "A fresh classifier for fifteen labels has small random weights. "
+    "How large is its loss, with the natural logarithm?",
     2.708,
     "Each label gets about 1/15, and −ln(1/15) = ln 15 = 2.71.",
     tolerance=0.01,

@@ -81,9 +81,14 @@ class Machine:
     devices: int = 1
 
     @property
+    def shown(self) -> str:
+        """The name in the language that is set."""
+        return _(self.name)
+
+    @property
     def label(self) -> str:
         """The machine and where its shares come from, in the language that is set: ``"one H200, assumed"``."""
-        return _("{machine}, {source}").format(machine=_(self.name), source=_(self.source))
+        return _("{machine}, {source}").format(machine=self.shown, source=_(self.source))
 
     def hours(self, stage: str) -> float:
         """Hours of a published stage: all its tokens, evaluations and checkpoints aside."""
@@ -146,7 +151,7 @@ def hours_table(machines: Sequence[Machine]) -> str:
         hours = [machine.hours(stage) for stage in TAUGHT]
         shares = _(" and ").join(dict.fromkeys(f"{share:.0%}" for share in machine.shares.values()))
         origin = _("{machine}, {source}").format(machine=shares, source=_(machine.source))
-        row = (_(machine.name), origin, *map(_two_digits, hours), _two_digits(sum(hours) * machine.devices))
+        row = (machine.shown, origin, *map(_two_digits, hours), _two_digits(sum(hours) * machine.devices))
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 

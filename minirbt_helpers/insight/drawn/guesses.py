@@ -17,8 +17,8 @@ from .theme import colour_of, ink_of, role_of
 def draw_mask_guesses(text: str, answers: Mapping[str, Guesses], truth: str = "") -> HTML:
     """The guesses of several models for one text as a table, a column per model and ``[MASK]`` (notebook 00).
 
-    Beneath a guess stand the pinyin and the English of the word that it makes with its neighbours, where the table
-    of glosses has it.
+    Several gaps are numbered. Beneath a guess stand the pinyin and the English of the word that it makes with its
+    neighbours, where the table of glosses has it.
 
     Args:
         text: the text, with ``[MASK]`` at each gap.
@@ -36,6 +36,10 @@ def draw_mask_guesses(text: str, answers: Mapping[str, Guesses], truth: str = ""
             for rank, (token, probability) in enumerate(candidates):
                 meaning = _meaning(token, parts[place], parts[place + 1])
                 rows[rank] += _candidate(token, probability, colour, truth[place : place + 1], meaning)
+    if len(first) > 1:
+        style = "text-align:left;font-size:.8em;font-weight:normal;opacity:.75;padding:0 .75em"
+        gaps = [_("gap {number}").format(number=number) for number in range(1, len(first) + 1)]
+        rows.insert(0, "".join(f'<th style="{style}">{gap}</th>' for gap in gaps) * len(answers))
     hidden = _hidden(truth, parts) if truth else ""
     return HTML(f'<div style="margin:.6em .6em .2em;font-size:1.25em">{_gap(text)}{hidden}</div>' + table(head, rows))
 
@@ -73,6 +77,8 @@ def _meaning(token: str, before: str, after: str) -> str:
 def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Sequence[Guesses]]) -> HTML:
     """Many sentences with one gap each as one table: a row per sentence, a column per model (notebook 00).
 
+    What is hidden stands behind its sentence.
+
     Args:
         questions: ``text`` with one ``[MASK]``, its ``answer``, ``pinyin`` and ``english``; ``kind`` is shown if given.
         answers: per model's name, what :func:`mask_guesses` returns for every question; the right token is
@@ -82,7 +88,8 @@ def draw_cloze(questions: Sequence[Mapping[str, str]], answers: Mapping[str, Seq
     cell = "text-align:left;vertical-align:top;padding:.3em .8em"
     head = f'<th style="{cell}">{_("sentence")}</th>'
     body = [
-        f'<td style="{cell}"><span style="font-size:1.15em">{_gap(question["text"])}</span>'
+        f'<td style="{cell}"><span style="font-size:1.15em">{_gap(question["text"])}'
+        f"{_hidden(question['answer'], question['text'].split('[MASK]'))}</span>"
         f'{_translation(question)}<span style="opacity:.75">{escape(_kind(question))}</span></td>'
         for question in questions
     ]
