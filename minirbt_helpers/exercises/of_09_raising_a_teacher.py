@@ -295,7 +295,7 @@ def neighbour_head(length: int, speeds: Tensor, step: int, sharpness: float) -> 
     next token most.
 
     `neighbour_head(3, tensor([1.0]), 1, 1.0)` gives
-    `tensor([[0.27…, 0.44…, 0.27…], [0.12…, 0.33…, 0.53…], [0.13…, 0.24…, 0.62…]])`.
+    `tensor([[0.279…, 0.441…, 0.279…], [0.129…, 0.336…, 0.533…], [0.135…, 0.240…, 0.624…]])`.
     """
     angles = torch.arange(length)[:, None] * speeds  # [length, speeds]
     turned = angles + step * speeds
