@@ -385,8 +385,8 @@ def token_fates(ids: list[int], masked: list[int], labels: list[int], mask_id: i
     - `"random"`: it became another token,
     - `"unchanged"`: it is to be predicted and stayed as it was.
 
-    A chosen token is never [MASK] itself. A random draw that happens to be the same token counts as `"unchanged"`.
-    `token_fates([2, 31, 32], [2, 4, 32], [-100, 31, 32], 4)` gives `["not asked", "mask", "unchanged"]`.
+    Before the masking no chosen token was [MASK]. A random draw that happens to be the same token counts as
+    `"unchanged"`. `token_fates([2, 31, 32], [2, 4, 32], [-100, 31, 32], 4)` gives `["not asked", "mask", "unchanged"]`.
     """
     states = []
     for before, after, label in zip(ids, masked, labels, strict=True):

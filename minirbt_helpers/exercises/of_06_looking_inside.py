@@ -294,8 +294,8 @@ def cka(one: Tensor, two: Tensor) -> Tensor:
     """`one` [tokens, width] and `two` [tokens, another width] are hidden states of the same tokens in two models.
     Write `cka`: their linear centred kernel alignment. Take from both the mean over the tokens. For each pair of
     tokens form the inner product of their two states, in each model: two tables K and L [tokens, tokens]. CKA is the
-    sum of K · L over all cells, divided by ‖K‖ · ‖L‖, the roots of the sums of squares of the two tables. Equal
-    states give 1.
+    sum over all cells of the products of K's cells and L's, divided by ‖K‖ · ‖L‖, the roots of the sums of squares of
+    the two tables. Equal states give 1.
 
     `cka(tensor([[0.0], [1.0], [2.0]]), tensor([[0.0], [2.0], [1.0]]))` gives `0.25`.
     """
@@ -405,11 +405,11 @@ def _in_turn(distances):
 
 shelf.question(
     "other_half",
-    "A head gives 60% of its attention to the other half of each two-character word. Does it know words?",
-    "One cannot tell: it may give 60% to any neighbour",
+    "The first character of each two-character word gives 60% of a head's attention to the second. Does it know words?",
+    "One cannot tell: it may give 60% to any next character",
     "Compare with neighbours across a word's boundary. Only the difference shows that a head knows words.",
     wrong={
-        "Yes: 60% is far more than chance": "More than chance, but a head that looks at neighbours does the same.",
+        "Yes: 60% is far more than chance": "More than chance, but a head that looks one ahead does the same.",
         "No: it would have to be 100%": "A head need not be perfect to know something.",
     },
 )

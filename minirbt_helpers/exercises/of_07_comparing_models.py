@@ -285,7 +285,7 @@ def _scale(weights, steps=127):
         ),
         ("Nothing is rounded.", lambda w: w.clone()),
         (
-            "The largest number by *size* decides: it may be negative.",
+            "The number of the largest *size* decides, and that number may be negative.",
             lambda w: _in_steps(w, w.amax(1, keepdim=True).clamp(min=1e-12) / 127),
         ),
     ],
