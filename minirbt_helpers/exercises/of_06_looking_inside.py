@@ -420,7 +420,7 @@ shelf.question(
     "A small distance says something only of heads that do something. Put a random model into the comparison.",
     wrong={
         "Yes: 0 bits would be equal": "They look alike. Whether they do anything is another question.",
-        "No: only 0 bits count": "No two trained heads are 0 bits apart.",
+        "No: only 0 bits count": "Unless one is a copy of the other, no two trained heads are 0 bits apart.",
     },
 )
 shelf.question(
