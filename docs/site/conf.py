@@ -26,6 +26,7 @@ myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]  # widgets show their static form
 
 autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "set"}  # matplotlib writes one into every class of artists
 
 templates_path = ["_templates"]
 html_theme = "furo"
