@@ -4,7 +4,7 @@ import os
 import shutil
 
 from .course import notebooks
-from .language import N_, _
+from .language import N_, _, padded
 from .recipe import load_recipe
 from .workspace import existing_parent, machine_memory, project_root, versions
 
@@ -20,6 +20,8 @@ def examine() -> dict[str, str]:
     total, free = machine_memory()
     disk = shutil.disk_usage(existing_parent(load_recipe().output_dir)).free
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    gpu_memory = min((gpu.total_memory for gpu in gpus), default=0)
+    full = _fits({N_("GPU memory"): (gpu_memory, FULL_MEMORY), "disk": (disk, FULL_DISK)})
     start = _("torchrun --standalone --nproc-per-node {count} …, after a --dry-run")
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     return {
@@ -32,14 +34,14 @@ def examine() -> dict[str, str]:
         N_("sample data"): str(project_root() / "data_samples"),
         N_("notebooks"): str(len(notebooks())),
         N_("sample scale"): _fits({N_("memory"): (free, SAMPLE_MEMORY), N_("disk"): (disk, SAMPLE_DISK)}),
-        N_("full scale"): _fits(
-            {
-                N_("GPU memory"): (min((gpu.total_memory for gpu in gpus), default=0), FULL_MEMORY),
-                "disk": (disk, FULL_DISK),
-            }
-        )
-        + (f": {start.format(count=len(gpus))}" if gpus else ""),
+        N_("full scale"): _("{fits}: {start}").format(fits=full, start=start.format(count=len(gpus))) if gpus else full,
     }
+
+
+def report(*names: str) -> str:
+    """What :func:`examine` finds, line by line in the language that is set; of these names alone, if there are any."""
+    found = examine()
+    return "\n".join(f"{padded(_(name), 14)}{found[name]}" for name in names or found)
 
 
 def _fits(resources: dict[str, tuple[float, float]]) -> str:
@@ -50,4 +52,4 @@ def _fits(resources: dict[str, tuple[float, float]]) -> str:
         for name, (there, takes) in resources.items()
         if there < takes
     ]
-    return _("no: {short}").format(short=", ".join(short)) if short else _("yes")
+    return _("no: {short}").format(short=_(", ").join(short)) if short else _("yes")

@@ -21,8 +21,8 @@ class CourseError(Exception):
     def __init__(self, what: str, /, *, where: object = "", fix: str = "", **fields: object):
         self.what, self.fix = (_(text).format(**fields) if fields else _(text) for text in (what, fix))
         self.where = str(where)
-        place = f"{self.where}: " if self.where else ""
-        super().__init__(f"{place}{self.what}" + (f"\n  -> {self.fix}" if self.fix else ""))
+        said = _("{where}: {what}").format(where=self.where, what=self.what) if self.where else self.what
+        super().__init__(said + (f"\n  -> {self.fix}" if self.fix else ""))
 
     def __reduce__(self):
         """An error keeps its parts on its way out of another process."""

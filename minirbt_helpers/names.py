@@ -15,18 +15,24 @@ OTHERS = (
     N_("every second layer, untrained"),
 )
 WAYS = (N_("live"), N_("long run"), N_("start"), N_("untrained"))  # what the notebooks tell a role's models apart by
+SHAPES = {"rbt3": "RBT3", "h288": "MiniRBT-H288", "h312": "RBT4-H312"}  # a folder's name, as its authors write it
 SCALES = {"sample": N_("sample scale"), "full": N_("full scale")}
 TAUGHT_BY = ", taught by "
 
 
 def shown_name(name: str) -> str:
-    """A model's name in the language that is set; of ``"student, live"`` at least the role is translated."""
+    """A model's name in the language that is set; of ``"student, live"`` at least the role is translated.
+
+    A shape that goes by its folder's name, as ``rbt3``, is written as its authors write it.
+    """
     student, by, teacher = name.partition(TAUGHT_BY)
     if by:
         said = _("{student}, taught by {teacher}")
         return said.format(student=shown_name(student), teacher=shown_name(teacher))
     if name in OTHERS:
         return _(name)
+    if name in SHAPES:
+        return SHAPES[name]
     role = next((role for role in ROLES if re.match(rf"{role}\b", name)), "")
     rest = name.removeprefix(role)
     if role and rest.startswith(", "):

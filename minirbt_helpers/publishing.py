@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .errors import CourseError
 from .hub import is_hub_id, save_tokenizer, split_revision
 from .language import N_, _
-from .names import shown_name
+from .names import shown_rows
 from .recipe import load_recipe
 from .workspace import atomic_folder, versions, write_json
 
@@ -22,6 +22,11 @@ SHOWN = (
     "hard_label_weight", "project_equal_widths", "inherit_embeddings", "neighbour_heads", "precision", "seed",
 )  # fmt: skip
 SMALL = N_("Sample scale: a quarter of every width and little training. It shows the method, not what it reaches.")
+TAUGHT = {  # by stage: what was made, and from whom
+    "assistant": N_("the assistant of a two-stage distillation, taught by {teacher}"),
+    "student": N_("the student of a two-stage distillation, taught by the assistant of {teacher}"),
+    "one-stage": N_("the student of a one-stage distillation, taught by {teacher}"),
+}
 FIGURES = (
     ("top1", N_("first guess right"), "{:.1%}"),
     ("top5", N_("among the first five"), "{:.1%}"),
@@ -66,7 +71,7 @@ def publish(
         The folder.
 
     Raises:
-        CourseError: not a finished run.
+        CourseError: not a finished distillation.
     """
     from .models import load_model, load_tokenizer
 
@@ -89,10 +94,10 @@ def _read(run: Path) -> tuple[dict, list[dict]]:
     try:
         made = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-        made["recipe"]["teacher"], made["stage"], rows[-1]["step"]
+        made["recipe"]["teacher"], TAUGHT[made["stage"]], rows[-1]["step"]
     except (OSError, ValueError, KeyError, IndexError, TypeError) as problem:
         raise CourseError(
-            "not a finished run ({kind}: {problem})",
+            "not a finished distillation ({kind}: {problem})",
             where=run,
             fix="a folder that `minirbt distill` left, such as runs/full/student",
             kind=type(problem).__name__,
@@ -128,12 +133,11 @@ def _card(
     shape = made["architecture"]
     if small:
         shape = _("{shape} at a quarter of its width ({width})").format(shape=shape, width=model.config.hidden_size)
-    taught = _("taught by {teacher} through an assistant") if made["stage"] == "student" else _("taught by {teacher}")
     trained = _("the course's sample teacher") if _ours(recipe, "teacher") else _shown(recipe["teacher"])
     cut = _("the course's sample segmenter") if _ours(recipe, "segmenter") else _shown(recipe["segmenter"])
     about = _(
-        "{shape}, {size:.1f}M parameters, {steps:,} steps: the stage *{stage}* of the MiniRBT recipe (Yao et al., "
-        "[arXiv:2304.00717](https://arxiv.org/abs/2304.00717)), {taught}."
+        "{shape}, {size:.1f}M parameters, {steps:,} steps of the MiniRBT recipe (Yao et al., "
+        "[arXiv:2304.00717](https://arxiv.org/abs/2304.00717)): {taught}."
     )
     text = _("{text}: {blocks:,} blocks of {length} tokens, words cut by {segmenter}.")
     size = _("{steps:,} steps of {batch:,} blocks, {tokens:,} tokens.")
@@ -143,8 +147,7 @@ def _card(
             shape=shape,
             size=model.num_parameters() / 1e6,
             steps=steps,
-            stage=shown_name(made["stage"]),
-            taught=taught.format(teacher=trained),
+            taught=_(TAUGHT[made["stage"]]).format(teacher=trained),
         ),
         *([_(SMALL)] if small else []),
         USE.format(name=name, never=_("never the Roberta classes")).strip(),
@@ -163,9 +166,9 @@ def _card(
         as_markdown(_figures(rows)),
     ]
     if results:
-        scores = as_markdown(score_table(best_means(read_results(results))))
+        scores = as_markdown(shown_rows(score_table(best_means(read_results(results)))))
         parts += [_("Fine-tuned, development sets, per cent, best mean ± spread over seeds:"), scores]
-    made_with = ", ".join(f"{library} {number}" for library, number in versions().items())
+    made_with = _(", ").join(f"{library} {number}" for library, number in versions().items())
     return "\n\n".join([*parts, _("Made with {libraries}.").format(libraries=made_with)]) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .errors import CourseError
+from .errors import CourseError, some
 from .language import N_, _
 
 HEAD = 1024  # bytes looked at
@@ -100,5 +100,5 @@ def require_weights(folder: Path) -> None:
         fix="PyTorch's are needed, and these are others: {others}" if others else "fetch the whole model",
         first=WEIGHTS[0],
         second=WEIGHTS[1],
-        others=", ".join(others[:3]),
+        others=some(others),
     )

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import nbformat
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,9 +20,14 @@ os.environ.setdefault("MINIRBT_HEADLESS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: several tests run at once, each on one thread
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")  # a busy machine breaks no law
 QUICK = "MINIRBT_QUICK" in os.environ  # make check
+settings.register_profile(
+    "patient",  # a busy machine breaks no law
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=10 if QUICK else 100,
+)
+settings.load_profile("patient")
 SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what a test saw
 LONGEST = ("test_full_size.py", "test_course.py", "test_engine.py")  # first, so that none of them is left for the end
 
@@ -33,6 +40,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def examples(most: int) -> settings:
     """Try a law on so many examples; on a tenth of them in ``make check``."""
     return settings(max_examples=most // 10 if QUICK else most)
+
+
+def first(cases: Sequence) -> list:
+    """The cases of a law that takes its time; ``make check`` tries the first alone."""
+    return [cases[0], *(pytest.param(case, marks=pytest.mark.slow) for case in cases[1:])]
+
+
+@cache
+def stored(path: Path) -> nbformat.NotebookNode:
+    """A committed notebook, which no test changes; reading one checks it, and takes a while."""
+    return nbformat.read(path, as_version=4)
 
 
 @contextmanager
@@ -81,8 +99,6 @@ def few_rows(tmp_path_factory) -> Path:
 @pytest.fixture
 def small_course(tmp_path, monkeypatch) -> Path:
     """A folder that stands for the project's where a site is built: its pages, notebooks of a title alone."""
-    import nbformat
-
     root = tmp_path / "course"
     shutil.copytree(ROOT / "docs", root / "docs", ignore=shutil.ignore_patterns("[1-6]_*.md"))
     for file in (ROOT / "notebooks").rglob("[0-9]*.ipynb"):

@@ -133,6 +133,7 @@ def test_a_test_file_needs_no_answers(tmp_path):
         TASKS["drcd"].read(file)
 
 
+@pytest.mark.slow
 def test_real_cmrc_has_the_known_two_hundred_wrong_places(shared):
     rows = TASKS["cmrc2018"].load(shared / "tasks", "dev")
     missing = sum(start < 0 for answers in rows["answers"] for start in answers["answer_start"])
@@ -311,6 +312,7 @@ def test_finetuning_on_questions_repeats_itself_and_answers(tokenizer, recipe, f
         first.predict(["北京"])
 
 
+@pytest.mark.slow
 def test_questions_that_cannot_be_learned_are_counted_and_left_out(tokenizer, recipe, tmp_path):
     """One answer stands elsewhere than the file says, one nowhere; a file with none that stands is refused."""
     good, moved, missing = ({"text": text, "answer_start": at} for text, at in (("北京", 2), ("北京", 5), ("广州", 2)))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -18,8 +19,10 @@ from minirbt_helpers.exercises.catalogue import find
 NOTEBOOK = "06_looking_inside.ipynb"
 LOCAL = re.compile(r"^(https?|wss?)://127\.0\.0\.1:\d+/|^(data|blob|about):")
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("jupyterlab", reason="no JupyterLab (pip install '.[lab]')")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not find_spec("jupyterlab"), reason="no JupyterLab (pip install '.[lab]')"),
+]
 
 
 def free_port() -> int:

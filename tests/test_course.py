@@ -11,7 +11,7 @@ import nbformat
 import papermill
 import pytest
 import yaml
-from conftest import ROOT, minirbt
+from conftest import ROOT, minirbt, stored
 from planted_bugs import BUGS
 
 from minirbt_helpers.course import notebooks, run_course
@@ -83,7 +83,7 @@ def test_the_course_leaves_executed_notebooks_and_a_site(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("path", BOTH, ids=lambda path: str(path.relative_to(ROOT / "notebooks")))
 def test_committed_notebooks_are_clean(path):
-    content = nbformat.read(path, as_version=4)
+    content = stored(path)
     code = [cell for cell in content.cells if cell.cell_type == "code" and cell.source.strip()]
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "make refresh"
@@ -105,7 +105,7 @@ def test_committed_notebooks_are_clean(path):
 
 def test_links_between_notebooks_lead_somewhere():
     for path in BOTH:
-        for cell in nbformat.read(path, as_version=4).cells:
+        for cell in stored(path).cells:
             for link in re.findall(r"\]\(([^)#]+\.(?:ipynb|md))\)", cell.source):
                 target = ROOT / "notebooks" / link.removeprefix(IN_COLAB) if IN_COLAB in link else path.parent / link
                 assert target.exists(), f"{path}: {link}"
@@ -113,7 +113,7 @@ def test_links_between_notebooks_lead_somewhere():
 
 def test_every_notebook_links_to_itself_in_colab():
     for path in BOTH:
-        first = nbformat.read(path, as_version=4).cells[0].source
+        first = stored(path).cells[0].source
         said = "在 Colab 中打开" if path.parent.name == "zh" else "Open in Colab"
         assert f"[{said}]({IN_COLAB}{path.relative_to(ROOT / 'notebooks')})" in first, path
 
@@ -271,7 +271,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 def set_up_cell(name: str) -> str:
-    cells = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells
+    cells = stored(ROOT / "notebooks" / f"{name}.ipynb").cells
     (cell,) = [cell.source for cell in cells if cell.cell_type == "code" and "course import start" in cell.source]
     return cell
 

@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import chain
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, first
 
 from minirbt_helpers.lines import read_lines
 from minirbt_helpers.tasks import TASKS
@@ -148,7 +148,7 @@ def test_every_passage_has_three_or_four_questions(parts, name):
         assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.parametrize("name", CLASSIFIED)
+@pytest.mark.parametrize("name", first(CLASSIFIED))
 def test_no_label_can_be_had_by_a_shortcut(name):
     guessed = measure.guesses(name)
     assert guessed["length"] <= guessed["chance"] + 0.1
@@ -166,12 +166,14 @@ def every_text(parts: dict, paragraphs: list[str]) -> list[str]:
     return [*paragraphs, *(row[field] for row in rows for field in fields if row.get(field))]
 
 
+@pytest.mark.slow
 def test_the_segmenter_gives_every_text_back(parts, paragraphs, segmenter):
     texts = every_text(parts, paragraphs)
     for text, words in zip(texts, segmenter(texts), strict=True):
         assert "".join(words) == "".join(text.split())
 
 
+@pytest.mark.slow
 def test_traditional_characters_are_in_drcd_alone(parts, paragraphs):
     for name in TASKS:
         texts = every_text({name: parts[name]}, [])

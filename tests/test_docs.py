@@ -20,9 +20,9 @@ def read(name: str) -> str:
 
 
 def commands(text: str) -> list[str]:
-    """The lines of all shell blocks, comments aside."""
+    """The lines of all shell blocks, comments aside, whichever language's notebooks they run."""
     lines = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.S)).splitlines()
-    return [line.split(" #")[0].rstrip() for line in lines]
+    return [line.split(" #")[0].rstrip().replace("notebooks/zh/", "notebooks/") for line in lines]
 
 
 def links_of(text: str) -> set[str]:

@@ -47,6 +47,7 @@ def test_nothing_gives_way_but_an_earlier_output(tokenizer, tmp_path, place):
     assert (tmp_path / "full" / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.slow
 def test_an_earlier_output_and_an_empty_folder_give_way(tokenizer, tmp_path):
     (tmp_path / "model").mkdir()
     for name in ("tnews", "ocnli"):
@@ -140,6 +141,7 @@ def test_a_table_s_predictions_are_a_table(tokenizer, tmp_path, name):
     assert (tmp_path / "out").read_text(encoding="utf-8").startswith("index\tprediction\n0\t")
 
 
+@pytest.mark.slow
 def test_pairs_are_asked_for_where_the_task_reads_them(tokenizer):
     with pytest.raises(CourseError, match="ocnli reads pairs"):
         fresh("ocnli", tokenizer).predict(["一"])

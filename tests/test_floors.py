@@ -65,6 +65,7 @@ def test_floors_of_some_rows_are_means_over_these():
     assert mean_floors({"majority": {"accuracy": [1.0, 0.0, 1.0]}}, [0, 2]) == {"majority": {"accuracy": 1.0}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "rule", "f1", "hits"), [("cmrc2018", 0, 0.25, 0.71), ("drcd", 0, 0.16, 0.82)])
 def test_the_floor_of_real_questions_is_the_known_one(shared, name, rule, f1, hits):
     dev = TASKS[name].load(shared / "tasks", "dev").select(range(0, 3000, 10))

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, first
 from transformers import BertForSequenceClassification
 
 from minirbt_helpers.lines import read_lines
@@ -84,7 +84,7 @@ def test_the_file_is_short_and_stands_alone():
     assert not any(name in source for name in ("minirbt_helpers", "textbrewer", "transformers import", "numpy"))
 
 
-@pytest.mark.parametrize("name", ["teacher", "assistant", "student"])
+@pytest.mark.parametrize("name", first(["student", "assistant", "teacher"]))
 def test_same_logits(scratch, name):
     folder = ROOT / "data_samples" / "models" / name
     ids = scratch.pad([scratch.tokenizer.encode(text).ids for text in ("今天天气很好。", "我们去公园散步，你呢？")])

@@ -73,6 +73,9 @@ def test_a_dry_run_tells_steps_and_tokens_and_leaves_nothing(recipe, texts, tmp_
     found = dry_run(recipe, "student", **texts, student=start, seconds=0.1)
     assert found.tokens == 6 * 4 * 32 and found.hours * 3600 > 6 * found.step > 0
     assert "1 process x 2 micro-batches x 2 blocks" in str(found) and f"{found.tokens:,}" in str(found)
+    with speaking("zh"):
+        assert not re.search(r"[A-Za-z]{2,} +[A-Za-z]{2,}", str(found)), "no two English words in a row"
+        assert all(re.match("[\u3400-\u9fff]+ ", line) for line in str(found).splitlines())
     assert all(torch.equal(before[name], weight) for name, weight in start.state_dict().items())
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -131,13 +134,20 @@ def test_a_finished_run_becomes_a_folder_for_the_hub(recipe, texts, tmp_path):
     model, words = BertForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, done.model.bert.embeddings.word_embeddings.weight)
     assert words.tokenize("今天") == ["今", "天"]
+    assert "the student of a two-stage distillation, taught by the assistant of" in card.text
     with speaking("zh"):
-        text = ModelCard.load(publish(done.folder, folder, name="me/tiny") / "README.md").text
+        scores = ROOT / "data_samples" / "results" / "finetuning.jsonl"
+        text = ModelCard.load(publish(done.folder, folder, name="me/tiny", results=scores) / "README.md").text
+    assert "| 学生 |" in text and "| student |" not in text
     assert (
         "## 评测" in text and f"| 首选命中率 | {done.metrics[0]['top1']:.1%} | {done.metrics[-1]['top1']:.1%} |" in text
     )
-    with pytest.raises(CourseError, match="not a finished run"):
+    with pytest.raises(CourseError, match="not a finished distillation"):
         publish(tmp_path, tmp_path / "other", name="me/tiny")
+    made = json.loads((done.folder / "recipe.json").read_text(encoding="utf-8"))
+    (done.folder / "recipe.json").write_text(json.dumps(made | {"stage": "pretrained"}), encoding="utf-8")
+    with pytest.raises(CourseError, match=r"not a finished distillation.*pretrained"):
+        publish(done.folder, tmp_path / "other", name="me/tiny")
 
 
 # --- the full path, from a hub --------------------------------------------------------------------------------------

@@ -667,6 +667,7 @@ def test_help_shows_what_stands_in_brackets():
 # --- the official files ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "rows", "left_out"), [("dev", 2950, 50), ("train", 9985, 15)])
 def test_ocnli_s_rows_without_agreement_are_told(shared, split, rows, left_out):
     with pytest.warns(CourseWarning, match=rf"{left_out} rows labelled '-' \(line \d+, .* …\) left out"):
@@ -685,6 +686,7 @@ def test_cmrc_s_trial_set_has_two_empty_questions(shared):
         assert len(task.read(file, labelled=False)) == task.sizes["test"] == 1002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["dev", "trial"])
 def test_cmrc_s_two_forms_give_the_same_questions(shared, tmp_path, part):
     """The first form made of the second."""

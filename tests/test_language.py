@@ -9,13 +9,12 @@ from functools import cache
 from itertools import chain
 
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import papermill
 import pytest
 import torch
 from babel.messages.pofile import read_po
-from conftest import ROOT, speaking
+from conftest import ROOT, first, speaking, stored
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -40,6 +39,7 @@ CODE = re.compile(r"`[^`]+`")
 COUNTED = re.compile(r"\d[\d,.]* ?(million|billion|[百十]?[万亿])")  # each language counts in its own units
 WORD, FIELD = re.compile("[A-Za-z]{2}"), re.compile(r"{[^}]*}")
 SPOKEN = ("CourseError", "Interrupted", "note", "_undone", "_out_of_step")  # they look their texts up themselves
+EDITION = re.compile(r"\b(notebooks|docs)/zh/")  # the files of the Chinese edition lie beside the English ones
 ONLY_ENGLISH = "docs/chinese_in_ten_minutes.md"
 LINK = re.compile(r"\]\((?:\.\./)*([^)]+)\)")
 
@@ -125,11 +125,11 @@ def fields(text: str) -> list[str]:
 def marks(text: str) -> tuple[list[str], ...]:
     """What both languages write alike: formulas, code, link targets, numbers of two digits and more."""
     rest = FORMULA.sub(" ", text)
-    links = [re.sub(r"\b(notebooks|docs)/zh/", r"\1/", link) for link in LINK.findall(rest)]
+    links, codes = ([EDITION.sub(r"\1/", mark) for mark in form.findall(rest)] for form in (LINK, CODE))
     links = [link for link in links if link != ONLY_ENGLISH]
     words = COUNTED.sub(" ", LINK.sub(" ", CODE.sub(" ", rest)))
     numbers = sorted(set(re.findall(r"\d[\d,.]*\d", words)))
-    return sorted(FORMULA.findall(text)), sorted(CODE.findall(rest)), sorted(links), numbers
+    return sorted(FORMULA.findall(text)), sorted(codes), sorted(links), numbers
 
 
 # --- catalogues -----------------------------------------------------------------------------------------------------
@@ -145,6 +145,13 @@ def test_every_text_of_the_package_is_translated_and_no_other(translated):
 def test_a_translation_has_the_fields_of_its_text(translated):
     for text in marked():
         assert fields(text) == fields(translated[text]), text
+
+
+def test_a_translation_has_chinese_marks(translated):
+    """Beside a character stands no half-width colon, comma or semicolon; code, formulas, shapes and pairs aside."""
+    aside = re.compile(r"`[^`]*`|\$[^$]*\$|\[[^]]*\]|（[^（）]*, [^（）]*）")
+    for text, zh in translated.items():
+        assert not re.search("[\u3400-\u9fff] ?[:,;]|[:,;] ?[\u3400-\u9fff]", aside.sub(" ", zh)), text
 
 
 def test_an_error_is_looked_up_before_its_fields_are_filled_in():
@@ -171,12 +178,12 @@ def test_underscore_is_one_thing_in_a_function():
 
 def test_an_error_speaks_the_language_and_keeps_it(chinese):
     problem = CourseError("unknown label {label!r}", where="a.tsv", fix="one of {names}", label="{x}", names="甲, 乙")
-    assert str(problem) == "a.tsv: 没有 '{x}' 这个标签\n  -> 可选：甲, 乙"
+    assert str(problem) == "a.tsv：没有 '{x}' 这个标签\n  -> 可选：甲, 乙"
     assert str(pickle.loads(pickle.dumps(problem))) == str(problem)
     assert str(CourseError("{a text} with braces of its own")) == "{a text} with braces of its own"
-    with pytest.raises(CourseError, match=r"^/nowhere: 没有这个模型文件夹\n  -> 请检查路径"):
+    with pytest.raises(CourseError, match=r"^/nowhere：没有这个模型文件夹\n  -> 请检查路径"):
         fetch_model("/nowhere")
-    with pytest.warns(CourseWarning, match=r"^a\.tsv: 1 行没有标签（第 2 行），已略去$"):
+    with pytest.warns(CourseWarning, match=r"^a\.tsv：1 行没有标签（第 2 行），已略去$"):
         odd = OddRows("a.tsv", kept=False)
         odd.add("without label", _("line {number}").format(number=2))
         odd.report(rows=3)
@@ -316,7 +323,7 @@ OF_A_FILE = (
 
 
 @pytest.mark.filterwarnings("error:Glyph")  # the font has every character
-@pytest.mark.parametrize("pictures", OF_A_FILE)
+@pytest.mark.parametrize("pictures", first(OF_A_FILE))
 def test_a_picture_speaks_chinese(chinese, pictures):
     """No two English words stand side by side: what is left are names of models, formats and units."""
     with plt.rc_context():
@@ -331,6 +338,12 @@ def test_a_picture_speaks_chinese(chinese, pictures):
 def test_a_model_has_its_colour_in_both_languages(chinese, role):
     assert role_of(f"{_(role)}，在线") == role_of(f"{role}, live") == role
     assert shown_name(f"{role}, live") == f"{_(role)}，{_('live')}" and HAN.search(_(role))
+
+
+def test_a_shape_is_written_as_its_authors_write_it(chinese):
+    shown = {name: shown_name(name) for name in insight.model_folders(ROOT / "data_samples" / "models")}
+    assert shown | {"rbt3": "RBT3", "h288": "MiniRBT-H288", "h312": "RBT4-H312"} == shown
+    assert all(name not in text for name, text in shown.items()), shown
 
 
 def test_a_ruling_is_compared_in_english_and_shown_in_the_language(chinese):
@@ -371,7 +384,7 @@ class Program(ast.NodeTransformer):
 @pytest.mark.parametrize("name", [path.name for path in notebooks()])
 def test_a_chinese_notebook_is_the_english_program(name):
     """Cell by cell: the same program, and in the text the same formulas, code, links and numbers."""
-    english, chinese = (nbformat.read(ROOT / "notebooks" / folder / name, as_version=4) for folder in ("", "zh"))
+    english, chinese = (stored(ROOT / "notebooks" / folder / name) for folder in ("", "zh"))
     assert [cell.id for cell in english.cells] == [cell.id for cell in chinese.cells]
     for one, other in zip(english.cells, chinese.cells, strict=True):
         where = f"{name}, cell {one.id}"
@@ -431,7 +444,7 @@ def test_no_star_is_left_over(path):
     if path.suffix == ".md":
         texts = {path.name: path.read_text(encoding="utf-8")}
     else:
-        cells = nbformat.read(path, as_version=4).cells
+        cells = stored(path).cells
         texts = {cell.id: cell.source for cell in cells if cell.cell_type == "markdown"}
     for name, text in texts.items():
         assert "*" not in bare_text(text.replace("*.txt", "")), f"{path.name}, {name}"
@@ -439,5 +452,5 @@ def test_no_star_is_left_over(path):
 
 @pytest.mark.parametrize("path", notebooks("zh"), ids=lambda path: path.stem)
 def test_the_pictures_of_a_chinese_notebook_speak_chinese(path):
-    for alt in alt_texts(nbformat.read(path, as_version=4)):
+    for alt in alt_texts(stored(path)):
         assert HAN.search(alt), alt

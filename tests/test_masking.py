@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import examples
+from conftest import examples, first
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -127,7 +127,7 @@ def test_the_word_that_crosses_a_fair_budget_is_taken_by_chance(tokenizer):
     assert abs(np.mean(counts) - 6) < 0.25
 
 
-@pytest.mark.parametrize("length", [128, 512])
+@pytest.mark.parametrize("length", first([128, 512]))
 def test_shares_over_a_million_tokens(tokenizer, segmenter, length):
     """Masked 14.5 to 15.5%, 80/10/10 within a point, and not one word cut."""
     lines = [line for file in text_files("data_samples/corpus/train") for line in read_lines(file)]
@@ -238,6 +238,7 @@ def test_ranks_mask_differently(tokenizer, blocks, monkeypatch):
     assert same(one, WholeWordCollator(tokenizer, seed=3)(rows))
 
 
+@pytest.mark.slow
 def test_workers_mask_differently_and_every_epoch_anew(tokenizer, blocks):
     rows = [blocks[0]] * 4  # the same block in both workers
 

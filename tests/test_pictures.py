@@ -3,6 +3,7 @@
 import ast
 import base64
 import io
+import itertools
 import typing
 from importlib import import_module
 from inspect import isfunction
@@ -198,6 +199,22 @@ def test_a_name_is_tied_to_its_dot_or_much_nearer_to_it_than_to_any_other():
         gaps = {name: np.hypot(*(dot - np.clip(dot, box.min, box.max))) for name, dot in dots.items()}
         mine = gaps.pop(label.get_text())
         assert 2 * mine <= min(gaps.values())
+
+
+def test_no_line_to_a_name_crosses_another_name_and_no_name_the_frame():
+    scores = {"h312": [0.181], "student": [0.179], "one-stage": [0.176], "rbt3": [0.219], "h288": [0.186]}
+    scores |= {"assistant": [0.323], "teacher": [0.413]}
+    for crowd in ((9.3, 15.6, 16.3, 15.1, 16.5), (11.7, 12.0, 12.6, 18.4, 16.1), (12.3, 15.1, 14.5, 15.1, 13.7)):
+        places = dict(zip(scores, (*crowd, 30, 60), strict=True))
+        (axes,) = insight.draw_quality({"wiki": scores}, places, "milliseconds", baselines={"wiki": 0.173}).axes
+        boxes = {text.get_text(): text.get_window_extent() for text in axes.texts if text.get_text()}
+        assert all(axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max) for box in boxes.values())
+        for name, line in itertools.pairwise(axes.texts):
+            if name.get_text() and not line.get_text():
+                dot = axes.transData.transform(line.xy)
+                points = np.linspace(dot, dot + np.array(line.xyann) * axes.figure.dpi / 72, 20)
+                others = [box for other, box in boxes.items() if other != name.get_text()]
+                assert not any(box.contains(*point) for box in others for point in points), name
 
 
 def test_a_name_far_from_its_dot_is_tied_to_it():

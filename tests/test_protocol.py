@@ -263,6 +263,7 @@ def test_every_setting_makes_another_run(contest, stubbed, change):
     assert len(stubbed) == 2 * before
 
 
+@pytest.mark.slow
 def test_what_fine_tuning_takes_over_makes_the_run_and_nothing_else(contest, stubbed):
     """Another MLM head is the same run; other heads of attention, or a tokenizer that reads otherwise, are not."""
     model, tokenizer = contest["models"]["student"]

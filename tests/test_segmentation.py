@@ -109,6 +109,7 @@ def test_what_the_model_drops_does_not_spoil_the_rest(neural):
     assert neural(["\u0000" + SENTENCE])[0] == ["\u0000", *neural([SENTENCE])[0]]
 
 
+@pytest.mark.slow
 def test_own_words_are_kept_together(neural_folder):
     for folder in ("data_samples/models/segmenter", neural_folder):
         plain = load_segmenter(folder)(["魑魅魍魉大饭店开张了"])[0]
@@ -121,6 +122,7 @@ def test_a_single_text_is_refused(segmenter):
         segmenter("今天")
 
 
+@pytest.mark.slow
 def test_a_segmenter_travels_to_other_processes(neural_folder):
     for folder, own in (("data_samples/models/segmenter", ["魑魅魍魉大饭店"]), (neural_folder, [])):
         made = load_segmenter(folder, words=own)

@@ -328,6 +328,7 @@ def test_what_is_saved_comes_back(tuned, tmp_path):
         Finetuned.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_dev_score_is_what_predicting_the_dev_rows_gives(tuned):
     rows = tuned.task.load("data_samples/tasks", "dev")
     assert tuned.measure(rows) == pytest.approx(tuned.scores)

@@ -36,6 +36,7 @@ def test_greedy_matching_joins_what_was_cut_elsewhere(tokenizer):
     assert chinese_reference(text, words, tokenizer, match="original") == [2, 3, 7, 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("match", ["segmentation", "original"])
 def test_golden_references(shared, match):
     tokenizer = BertTokenizer(str(shared / "vocab" / "bert-base-chinese-vocab.txt"))

@@ -175,6 +175,7 @@ def test_pretraining_lowers_the_loss(tokenizer, blocks, recipe):
     assert done.metrics[-1]["mlm_loss"] < done.metrics[0]["mlm_loss"]
 
 
+@pytest.mark.slow
 def test_held_out_asks_every_model_the_same(teacher, tokenizer, blocks):
     first = held_out(teacher, blocks, tokenizer, limit=16)
     small = held_out(random_student(tokenizer), blocks, tokenizer, limit=16, teacher=teacher)
@@ -184,6 +185,7 @@ def test_held_out_asks_every_model_the_same(teacher, tokenizer, blocks):
     assert itself["kd_loss"] < small["kd_loss"]  # cross-entropy is least for the teacher itself
 
 
+@pytest.mark.slow
 def test_the_score_by_class_adds_up_to_the_whole(teacher, tokenizer, blocks):
     found = held_out(teacher, blocks, tokenizer, limit=64)
     numbers = [found[f"{kind}_masked"] for kind in CLASSES]
@@ -204,6 +206,7 @@ def test_tokens_belong_to_the_class_of_their_word(tokenizer):
     assert names == ["common", "common", "words", "words", "punctuation", "single"]
 
 
+@pytest.mark.slow
 def test_the_landmarks_of_a_kd_loss_are_those_of_a_copy_and_of_a_constant_student(teacher, tokenizer, blocks):
     few = blocks.select(range(len(blocks) - 16, len(blocks)))  # the last one is shorter than the others
     assert len(few[-1]["input_ids"]) < len(few[0]["input_ids"])
@@ -244,6 +247,7 @@ def test_nothing_to_train_on_is_refused(teacher, blocks, recipe):
         distill(recipe, "student", blocks=blocks.select([]), heldout=blocks, teacher=teacher)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_step(teacher, blocks, tokenizer, recipe, tmp_path):
     student = random_student(tokenizer)
     with torch.no_grad():

@@ -5,6 +5,7 @@ import statistics
 
 import numpy as np
 import pytest
+from conftest import first
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.verdict import compare, fair_scores, judge, mean_bound, share_kept
@@ -26,7 +27,7 @@ def test_the_interval_of_three_seeds_covers_the_truth_as_often_as_it_says():
     assert abs(statistics.fmean(rough) - 0.82) < 0.03
 
 
-@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("paired", first([True, False]))
 def test_equal_models_are_told_apart_in_five_of_a_hundred_cases_at_most(paired):
     """Where seeds move both models alike, pairs keep the law exactly; apart, it errs to the careful side."""
     order = 3 * triples(3, seed=1) if paired else 0
@@ -63,6 +64,7 @@ def test_a_verdict_reads_as_points():
 # --- choosing -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_best_of_equal_settings_is_not_better_than_they_are():
     """Its own mean is 0.6 of a seed's deviation too high for four settings, 0.9 for twelve."""
     for settings, overstated in ((4, 0.59), (12, 0.94)):

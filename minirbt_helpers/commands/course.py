@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..language import _, padded
+from ..language import _
 from .options import app
 
 
@@ -44,7 +44,6 @@ def refresh(only: Annotated[str, typer.Option(help="the notebooks whose name beg
 @app.command()
 def doctor() -> None:
     """Print what this machine has, and whether the course can run here."""
-    from ..doctor import examine
+    from ..doctor import report
 
-    for name, finding in examine().items():
-        print(f"{padded(_(name), 14)}{finding}")
+    print(report())

@@ -210,7 +210,7 @@ def times_faster(slow: list[float], fast: list[float]) -> float:
         "the ratios.",
     ),
     remark=(
-        "A ratio of two means lets tasks with high scores weigh more. And mind that a score at the floor keeps "
+        "A ratio of two means lets tasks with high scores weigh more. And mind that a rule without a network keeps "
         "much, too."
     ),
     slips=[

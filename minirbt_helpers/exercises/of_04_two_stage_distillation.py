@@ -1,10 +1,10 @@
-"""Exercises of notebook 04: a softened prediction, its KL divergence, its gradient, and what is matched with what."""
+"""Exercises of notebook 04: a softened prediction, its KL divergence, its gradient, matches, and a loop."""
 
 import torch
 from torch import Tensor
 
 from .exercise import Shelf
-from .samples import normal
+from .samples import normal, shares
 
 shelf = Shelf("04_two_stage_distillation", "Two-stage distillation")
 
@@ -327,6 +327,108 @@ def projected_match(student: Tensor, teacher: Tensor, weight: Tensor, bias: Tens
     """
     projected = student @ weight.T + bias  # [batch, length, teacher's width]
     return (projected - teacher).square().mean()
+
+
+def _steps(weight, batches, rate, *, falls=lambda number, count: 1 - number / count, gathers=0.0):
+    """The weight after a step per batch, with the gradient by hand; ``gathers``: what is kept of earlier gradients."""
+    gradient = torch.zeros_like(weight)
+    for number, (states, p) in enumerate(batches):
+        q = (states @ weight.T).softmax(-1)
+        gradient = (q - p).T @ states / len(states) + gathers * gradient
+        weight = weight - rate * falls(number, len(batches)) * gradient
+    return weight
+
+
+def _scaled(weight, batches, rate, *, by):
+    """As ``_steps``, with the gradient of each batch multiplied by a number that depends on its probabilities."""
+    for number, one in enumerate(batches):
+        weight = _steps(weight, [one], rate * (1 - number / len(batches)) * by(one[1]))
+    return weight
+
+
+@shelf.exercise(
+    title="A loop of training",
+    difficulty=2,
+    minutes=15,
+    use="the six lines that every run of this course repeats",
+    cases=lambda: [
+        (torch.zeros(2, 1), [(torch.ones(1, 1), torch.tensor([[1.0, 0.0]]))], 1.0),
+        (torch.zeros(2, 1), [(torch.ones(1, 1), torch.tensor([[1.0, 0.0]]))] * 2, 1.0),
+        (normal(1, 3, 2), [(normal(2, 4, 2), shares(3, 4, 3))], 0.5),
+        (normal(4, 3, 2), [(normal(seed, 2, 2), shares(seed + 10, 2, 3)) for seed in (5, 6, 7)], 0.5),
+        (normal(8, 5, 3), [(normal(seed, 4, 3), shares(seed + 10, 4, 5)) for seed in (21, 22, 23, 24)], 2.0),
+    ],
+    hints=(
+        "Make a copy of `weight` that asks for a gradient, and give it to the optimiser. For each batch: forward, "
+        "loss, `backward`, and then three calls.",
+        "After `backward` come `optimizer.step()`, `scheduler.step()` and `optimizer.zero_grad()`. The scheduler may "
+        "be `torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / len(batches))`.",
+    ),
+    remark=(
+        "`backward` adds to the gradients that are there. Without `zero_grad` a step follows all batches so far, and "
+        "nothing raises an error."
+    ),
+    slips=[
+        (
+            "The gradients of earlier batches are still there: `backward` adds to them. Zero them after each step.",
+            lambda *given: _steps(*given, gathers=1.0),
+        ),
+        (
+            "The rate does not fall: the scheduler has to step as well, once for each batch.",
+            lambda *given: _steps(*given, falls=lambda number, count: 1),
+        ),
+        (
+            "The rate falls too early. The first batch has the whole rate: the scheduler steps after the optimiser.",
+            lambda *given: _steps(*given, falls=lambda number, count: 1 - (number + 1) / count),
+        ),
+        (
+            "Your rate is 0 for the last batch already. It would be 0 for the batch after the last.",
+            lambda *given: _steps(*given, falls=lambda number, count: 1 - number / max(1, count - 1)),
+        ),
+        (
+            "The table is as it was. The optimiser has to step, after `backward` and before the gradients are zeroed.",
+            lambda weight, batches, rate: weight,
+        ),
+        ("You go uphill: a step goes against the gradient.", lambda weight, batches, r: _steps(weight, batches, -r)),
+        (
+            "The loss is a mean over the positions. You add it up.",
+            lambda *given: _scaled(*given, by=len),
+        ),
+        (
+            "Add up over the vocabulary: only over the positions a mean is taken.",
+            lambda *given: _scaled(*given, by=lambda p: 1 / p.shape[-1]),
+        ),
+        (
+            "You stop after the first batch. Every batch has a step.",
+            lambda weight, batches, rate: _steps(weight, batches[:1], rate),
+        ),
+        (
+            "Each batch has a step of its own. You take one step for all of them.",
+            lambda weight, batches, rate: weight + sum(_steps(weight, [one], rate) - weight for one in batches),
+        ),
+    ],
+)
+def train_student(weight: Tensor, batches: list[tuple[Tensor, Tensor]], rate: float) -> Tensor:
+    """The student is one table, `weight` [vocabulary, width]. Its logits are `states @ weight.T`. A batch is a pair:
+    `states` [masked, width], and the teacher's probabilities p [masked, vocabulary]. Write `train_student`: the table
+    after one step of `torch.optim.SGD` for each batch. The loss is −Σ p · log q over the vocabulary, as the mean over
+    the positions, where q are the student's probabilities. The learning rate falls evenly: of n batches the first has
+    `rate`, and batch k, counted from 0, has rate · (1 − k/n). Leave `weight` as it is, and return a new tensor.
+
+    `train_student(tensor([[0.0], [0.0]]), [(tensor([[1.0]]), tensor([[1.0, 0.0]]))], 1.0)`
+    gives `tensor([[0.5], [-0.5]])`.
+    """
+    student = weight.clone().requires_grad_()
+    optimizer = torch.optim.SGD([student], lr=rate)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / len(batches))
+    for states, p in batches:
+        log_q = (states @ student.T).log_softmax(-1)  # [masked, vocabulary]
+        loss = -(p * log_q).sum(-1).mean()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+    return student.detach()
 
 
 shelf.question(

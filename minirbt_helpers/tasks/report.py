@@ -395,21 +395,21 @@ def _circumstances(rows: Sequence[dict]) -> list[str]:
         minutes=sum(row["seconds"] for row in rows) / 60,
         count=os.cpu_count(),
         machine=platform.machine(),
-        versions=", ".join(f"{name} {number}" for name, number in versions().items()),
+        versions=_(", ").join(f"{name} {number}" for name, number in versions().items()),
     )
     overlaps = _("Dev rows that stand in train, whole + with a run of 20 characters: {counts}")
     return [
         f"`{shlex.join(['minirbt', *sys.argv[1:]])}`",
         runs,
-        _("Rows trained on → rows scored: {counts}").format(counts=", ".join(sizes)),
-        overlaps.format(counts=", ".join(shared) or _("none")),
+        _("Rows trained on → rows scored: {counts}").format(counts=_(", ").join(sizes)),
+        overlaps.format(counts=_(", ").join(shared) or _("none")),
     ]
 
 
 def _missing(means: Mapping[Place, Mean], planned: Iterable[Place]) -> list[str]:
     place = _("{model} on {task}")
     absent = [place.format(model=shown_name(name), task=task) for name, task in planned if (name, task) not in means]
-    return [_("Not made yet: {runs}").format(runs=", ".join(absent))] if absent else []
+    return [_("Not made yet: {runs}").format(runs=_(", ").join(absent))] if absent else []
 
 
 def _settings(means: Mapping[Place, Mean]) -> list[dict[str, str]]:

@@ -35,6 +35,23 @@ def squared(student, teacher, weight, bias):
     return (torch.einsum("bls,ts->blt", student, weight) + bias - teacher) ** 2
 
 
+def loop(weight, batches, rate, order=("backward", "optimizer", "scheduler", "zero"), mean=torch.mean, last=0):
+    student = weight.clone().requires_grad_()
+    optimizer = torch.optim.SGD([student], lr=rate)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / max(1, len(batches) - last))
+    for states, p in batches:
+        loss = mean(-(p * (states @ student.T).log_softmax(-1)).sum(-1))
+        calls = {"backward": loss.backward, "optimizer": optimizer.step, "scheduler": scheduler.step}
+        for name in order:
+            (calls | {"zero": optimizer.zero_grad})[name]()
+    return student
+
+
+def in_place(weight, batches, rate):
+    weight.copy_(loop(weight, batches, rate).detach())
+    return weight
+
+
 WRONG = {
     "soften": [
         Wrong(
@@ -87,5 +104,22 @@ WRONG = {
         Wrong("no square", lambda s, t, w, b: squared(s, t, w, b).sqrt().mean(), "take their size"),
         Wrong("no .T", lambda s, t, w, b: ((s @ w + b - t) ** 2).mean(), "RuntimeError"),
         Wrong("one per token", lambda s, t, w, b: squared(s, t, w, b).mean(-1), "one number"),
+    ],
+    "train_student": [
+        Wrong("no zero_grad", lambda *given: loop(*given, order=("backward", "optimizer", "scheduler")), "still there"),
+        Wrong("no scheduler", lambda *given: loop(*given, order=("backward", "optimizer", "zero")), "does not fall"),
+        Wrong(
+            "the scheduler first",
+            lambda *given: loop(*given, order=("backward", "scheduler", "optimizer", "zero")),
+            "falls too early",
+        ),
+        Wrong(
+            "zeroed too early",
+            lambda *given: loop(*given, order=("backward", "zero", "optimizer", "scheduler")),
+            "The table is as it was",
+        ),
+        Wrong("a sum", lambda *given: loop(*given, mean=torch.sum), "You add it up"),
+        Wrong("0 at the last", lambda *given: loop(*given, last=1), "for the last batch already"),
+        Wrong("in place", in_place, "changes weight"),
     ],
 }

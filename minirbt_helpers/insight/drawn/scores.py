@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.transforms import Bbox
 
@@ -23,6 +22,9 @@ ACROSS, ALONG = ("center", "left", "right"), ("center", "bottom", "top")  # of a
 SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))  # right and up
 DISTANCES = (7, 15, 24, 34)  # of a name from its dot, in points
 NEAR = 7  # points; a name that stands farther off is tied to its dot by a line
+
+Dot = tuple[float, float]  # where it stands on the two axes
+Spot = tuple[float, tuple[int, int]]  # of a name: its distance from its dot, and the side
 
 
 # --- masked words ---------------------------------------------------------------------------------------------------
@@ -322,44 +324,78 @@ def _names(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[st
     """The models' names beside their dots, each in the first spot where one sees whose it is.
 
     There a name covers no dot, no name and no baseline, and is tied to its dot or much nearer to it than to any other.
+    Who is named first finds the most room, so several orders are tried.
     """
     means = {name: (places[name], statistics.fmean(models[name])) for name in models}
-    centres = dict(zip(means, axes.transData.transform(list(means.values())), strict=True))
     seeds = [(places[name], seed) for name in models for seed in models[name] if len(models[name]) > 1]
+    sizes = {name: _size(axes, shown_name(name)) for name in means}
+    rightwards, upwards = sorted(means, key=means.get), sorted(means, key=lambda name: means[name][1])
+    tried = []
+    for order in (rightwards, upwards, rightwards[::-1], upwards[::-1]):
+        tried.append(_spots(axes, {name: means[name] for name in order}, sizes, seeds))
+        if not any(tried[-1][0]):
+            break
+    _, spots = min(tried, key=lambda one: one[0])
+    for name in rightwards:
+        distance, side = spots[name]
+        looks = {"textcoords": "offset points", "fontsize": 7, "ha": ACROSS[side[0]], "va": ALONG[side[1]]}
+        label = axes.annotate(shown_name(name), means[name], _offset(distance, side), **looks)
+        if distance > NEAR:
+            leader = {"arrowstyle": "-", "color": "#767C85", "linewidth": 0.6}
+            axes.annotate("", means[name], label.xyann, textcoords="offset points", arrowprops=leader)
+
+
+def _spots(
+    axes: Axes, means: Mapping[str, Dot], sizes: Mapping[str, np.ndarray], seeds: Sequence[Dot]
+) -> tuple[tuple[int, int], dict[str, Spot]]:
+    """A spot for each name, in the order of the dots given, and what is wrong with them all."""
+    centres = dict(zip(means, axes.transData.transform(list(means.values())), strict=True))
+    inside = axes.bbox.padded(-4)  # off the frame
     taken = _circles(axes, list(means.values()), 4)
     under = _circles(axes, seeds, 2)  # what a name may not cover, but the line to its dot may cross
     for line in axes.lines:
         height = axes.transData.transform((1, line.get_ydata()[0]))[1]
         under.append(Bbox.from_extents(axes.bbox.x0, height - 1, axes.bbox.x1, height + 1))
-    for name in sorted(means, key=means.get):
-        label = axes.annotate(shown_name(name), means[name], (0, 0), textcoords="offset points", fontsize=7)
+    spots, sums = {}, (0, 0)
+    for name, dot in centres.items():
         others = [centre for other, centre in centres.items() if other != name]
-        faults: dict[tuple, tuple[int, int]] = {}
-        for distance, side in itertools.product(DISTANCES, SIDES):
-            _move(label, distance, side)
-            box, dot = label.get_window_extent(), centres[name]
+        faults: dict[Spot, tuple[int, int]] = {}
+        for spot in itertools.product(DISTANCES, SIDES):
+            box = _beside(dot, sizes[name], *spot, axes.figure.dpi)
             doubtful = any(_gap(other, box) < 2 * _gap(dot, box) for other in others)
-            outside = not axes.bbox.x0 <= box.x0 < box.x1 <= axes.bbox.x1
+            outside = not (inside.contains(*box.min) and inside.contains(*box.max))
             covered = sum(box.overlaps(other) for other in (*taken, *under))
-            unclear = _crossings(dot, box, taken) if distance > NEAR else int(doubtful)
-            faults[distance, side] = covered + outside, unclear
-            if not any(faults[distance, side]):
+            unclear = _crossings(dot, box, taken) if spot[0] > NEAR else int(doubtful)
+            faults[spot] = int(covered) + outside, unclear
+            if not any(faults[spot]):
                 break
-        distance, side = min(faults, key=faults.get)
-        _move(label, distance, side)
-        box = label.get_window_extent()
+        spots[name] = min(faults, key=faults.get)
+        sums = sums[0] + faults[spots[name]][0], sums[1] + faults[spots[name]][1]
+        box = _beside(dot, sizes[name], *spots[name], axes.figure.dpi)
         taken.append(box.padded(4))
-        if distance > NEAR:
-            leader = {"arrowstyle": "-", "color": "#767C85", "linewidth": 0.6}
-            axes.annotate("", means[name], label.xyann, textcoords="offset points", arrowprops=leader)
-            taken += [Bbox.from_extents(*point, *point).padded(1) for point in _leader(centres[name], box)]
+        if spots[name][0] > NEAR:
+            taken += [Bbox.from_extents(*point, *point).padded(1) for point in _leader(dot, box)]
+    return sums, spots
 
 
-def _move(label: Annotation, distance: float, side: tuple[int, int]) -> None:
-    """Put a name so many points off its dot, on a side of it."""
+def _size(axes: Axes, text: str) -> np.ndarray:
+    """How wide and how high a name is, in pixels."""
+    label = axes.annotate(text, (0.5, 0.5), xycoords="axes fraction", fontsize=7)
+    size = label.get_window_extent().size
+    label.remove()
+    return size
+
+
+def _offset(distance: float, side: tuple[int, int]) -> tuple[float, float]:
+    """From a dot to its name, in points across and along."""
     step = distance if 0 in side else 0.75 * distance
-    label.xyann = (step * side[0], step * side[1])
-    label.set(ha=ACROSS[side[0]], va=ALONG[side[1]])
+    return step * side[0], step * side[1]
+
+
+def _beside(dot: np.ndarray, size: np.ndarray, distance: float, side: tuple[int, int], dpi: float) -> Bbox:
+    """What a name covers that stands so many points off its dot, on a side of it, in pixels."""
+    low = dot + np.array(_offset(distance, side)) * dpi / 72 - size * (1 - np.array(side)) / 2
+    return Bbox.from_extents(*low, *(low + size))
 
 
 def _gap(dot: np.ndarray, box: Bbox) -> float:
@@ -368,9 +404,9 @@ def _gap(dot: np.ndarray, box: Bbox) -> float:
 
 
 def _crossings(dot: np.ndarray, box: Bbox, taken: Sequence[Bbox]) -> int:
-    """How many of the boxes the line from a dot to its name meets, those that hold the dot itself apart."""
+    """How much of the line from a dot to its name lies in the boxes, those that hold the dot itself apart."""
     line = _leader(dot, box)
-    return sum(any(other.contains(*point) for point in line) for other in taken if not other.contains(*dot))
+    return sum(other.contains(*point) for other in taken if not other.contains(*dot) for point in line)
 
 
 def _leader(dot: np.ndarray, box: Bbox) -> np.ndarray:

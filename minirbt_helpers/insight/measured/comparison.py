@@ -38,7 +38,7 @@ def comparison_table(
             N_("model"): name,
             N_("parameters"): f"{model.num_parameters() / 1e6:.2f}M",
             N_("without embeddings"): f"{without_embeddings(model) / 1e6:.2f}M",
-            N_("memory"): f"{sum(one.numel() * one.element_size() for one in model.parameters()) / 1e6:.1f} MB",
+            N_("size of weights"): _megabytes(model),
             N_("operations per token"): f"{encoder_operations(model.config, length) / 1e6:.2f}M",
             N_("milliseconds, encoder"): str(_milliseconds(timings[name])),
             N_("speed-up"): str(encoders[name]),
@@ -46,6 +46,10 @@ def comparison_table(
         }
         for name, model in models.items()
     ]
+
+
+def _megabytes(model: BertForMaskedLM) -> str:
+    return f"{sum(one.numel() * one.element_size() for one in model.parameters()) / 1e6:.1f} MB"
 
 
 def _milliseconds(rounds: Rounds) -> Spread:
