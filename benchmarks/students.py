@@ -108,7 +108,7 @@ def main() -> None:
 
 def key_of(way: str, recipe: Recipe, teacher: str) -> dict:
     """What makes a row this one and no other."""
-    kept = ("steps", "length", "batch_size", "learning_rate", "precision", "seed")
+    kept = ("steps", "length", "batch_size", "learning_rate", "precision", "neighbour_heads", "seed")
     return {"way": way, "teacher": teacher, **{name: getattr(recipe, name) for name in kept}}
 
 
@@ -148,7 +148,8 @@ def markdown(rows: list[dict]) -> str:
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         tokens = row["steps"] * row["length"] * row["batch_size"] / 1e6
-        groups.setdefault((row["way"], f"{tokens:.1f}M tokens, {row['learning_rate']:g}"), []).append(row)
+        heads = ", neighbour heads" if row["neighbour_heads"] else ""
+        groups.setdefault((row["way"], f"{tokens:.1f}M tokens, {row['learning_rate']:g}{heads}"), []).append(row)
     lines = [
         {"way": way, "trained on, learning rate": settings}
         | {name: spread([row[name] for row in measured if name in row], "top" in name) for name in MEASURED}

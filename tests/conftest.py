@@ -1,5 +1,6 @@
 """What several tests need: the command line, the shipped models, a small recipe, real data where it is at hand."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -77,6 +78,14 @@ def minirbt(*arguments: object) -> CompletedProcess:
         except SystemExit as end:
             status = end.code or 0
     return CompletedProcess(sys.argv, status, output.getvalue(), errors.getvalue())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_given_back() -> Iterator[None]:
+    """What a file of tests has freed goes back to the system; glibc keeps it for its threads, over a GiB in the end."""
+    yield
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc alone has it
+        trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -320,7 +320,7 @@ shelf.question(
 )
 shelf.question(
     "short_and_alone",
-    "Why does the speed-up of MiniRBT-H256 shrink when the text is short and alone?",
+    "In the stored benchmark the speed-up of MiniRBT-H256 is smaller when the text is short and alone. Why?",
     "Every operator costs something before it computes anything",
     "Half as many operators halve that cost, while the arithmetic falls to a seventeenth. The shorter the text, "
     "the more it weighs.",
