@@ -201,6 +201,7 @@ def test_a_name_is_tied_to_its_dot_or_much_nearer_to_it_than_to_any_other():
         assert 2 * mine <= min(gaps.values())
 
 
+@pytest.mark.slow
 def test_no_line_to_a_name_crosses_another_name_and_no_name_the_frame():
     scores = {"h312": [0.181], "student": [0.179], "one-stage": [0.176], "rbt3": [0.219], "h288": [0.186]}
     scores |= {"assistant": [0.323], "teacher": [0.413]}
@@ -217,6 +218,7 @@ def test_no_line_to_a_name_crosses_another_name_and_no_name_the_frame():
                 assert not any(box.contains(*point) for box in others for point in points), name
 
 
+@pytest.mark.slow
 def test_a_name_far_from_its_dot_is_tied_to_it():
     near = {"teacher": [0.5], "student": [0.4]}
     (axes,) = insight.draw_quality({"bq": near}, {"teacher": 20, "student": 3}, "milliseconds").axes
