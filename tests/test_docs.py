@@ -7,6 +7,7 @@ from conftest import ROOT
 
 from minirbt_helpers.language import set_language
 from minirbt_helpers.recipe import parameters_table
+from minirbt_helpers.tasks import best_means, read_results
 
 PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/zh/*.md")])
 IN_CHINESE = [page.name for page in sorted(ROOT.glob("docs/zh/*.md"))]
@@ -55,6 +56,31 @@ def test_one_list_of_terms_serves_both_languages():
     for (term, _, chinese, notebook), (zh, english, _, number) in zip(*rows, strict=True):
         without_pinyin = re.sub(r" *\*[^*]*\*| *\([^)]*\)", "", chinese)
         assert (term, without_pinyin.replace(", ", "、"), notebook) == (english, zh, number)
+
+
+def test_the_results_page_says_what_its_files_rule():
+    """All rulings on pre-training and on twice the epochs; whoever makes the files anew mends the page."""
+    means = best_means(read_results(ROOT / "benchmarks" / "results" / "sample_tasks.jsonl"))
+    ruled = {"higher": set(), "lower": set()}
+    for (model, task), mean in means.items():
+        if not model.startswith("no pre-training"):
+            ruling = mean.against(means["no pre-training", task]).ruling
+            ruled.get(ruling, set()).add((model, task))
+    assert ruled["higher"] == {
+        *((model, "tnews") for model in ("teacher", "assistant", "rbt3", "h312", "student")),
+        *((model, "lcqmc") for model in ("teacher", "rbt3", "h312", "student")),
+        ("rbt3", "ocnli"), ("rbt3", "chnsenticorp"), ("teacher", "cmrc2018"),
+    }  # fmt: skip
+    assert ruled["lower"] == {
+        ("teacher", "bq"), ("rbt3", "bq"), ("h312", "cmrc2018"), ("student", "cmrc2018"), ("h312", "drcd")
+    }  # fmt: skip
+    taught = read_results(ROOT / "benchmarks" / "results" / "taught.jsonl")
+    for task, said in (("ocnli", "+7.1 ± 7.0"), ("tnews", "+3.8 ± 1.1")):
+        plain = [row for row in taught if row["task"] == task and not row["teacher"]]
+        few, many = (best_means([row for row in plain if row["epochs"] == epochs]) for epochs in (5, 10))
+        longer = many["student", task].against(few["student", task])
+        assert longer.ruling == "higher" and str(longer).startswith(said)
+        assert all(said in read(page) for page in ("docs/results.md", "docs/zh/results.md"))
 
 
 def test_the_chinese_readme_has_what_the_english_one_has():
