@@ -280,6 +280,7 @@ def workplace(hub, few_rows, tmp_path_factory):
         assert done.returncode == 0, done.stderr
         patch.setenv("JUPYTER_PATH", str(folder))
         patch.setenv("PIP_CONSTRAINT", str(ROOT / "constraints.txt"))  # Colab has most of it, at versions of its own
+        patch.setenv("PIP_COMPILE", "0")  # what a notebook imports is compiled then
         site = make_kernel(folder, "fresh")
         course = snapshot(ROOT, folder / "course.git")
 
