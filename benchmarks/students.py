@@ -148,7 +148,7 @@ def markdown(rows: list[dict]) -> str:
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         tokens = row["steps"] * row["length"] * row["batch_size"] / 1e6
-        heads = ", neighbour heads" if row["neighbour_heads"] else ""
+        heads = ", neighbour heads" if row["neighbour_heads"] and not WAYS[row["way"]].layers else ""
         groups.setdefault((row["way"], f"{tokens:.1f}M tokens, {row['learning_rate']:g}{heads}"), []).append(row)
     lines = [
         {"way": way, "trained on, learning rate": settings}

@@ -350,7 +350,7 @@ def _scaled(weight, batches, rate, *, by):
     title="A loop of training",
     difficulty=2,
     minutes=15,
-    use="the six lines that every run of this course repeats",
+    use="the loop at the heart of every training run",
     cases=lambda: [
         (torch.zeros(2, 1), [(torch.ones(1, 1), torch.tensor([[1.0, 0.0]]))], 1.0),
         (torch.zeros(2, 1), [(torch.ones(1, 1), torch.tensor([[1.0, 0.0]]))] * 2, 1.0),

@@ -348,7 +348,7 @@ def _names(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[st
 def _spots(
     axes: Axes, means: Mapping[str, Dot], sizes: Mapping[str, np.ndarray], seeds: Sequence[Dot]
 ) -> tuple[tuple[int, int], dict[str, Spot]]:
-    """A spot for each name, in the order of the dots given, and what is wrong with them all."""
+    """What is wrong in all (covered or outside; unclear), and a spot for each name, placed in the order of the dots."""
     centres = dict(zip(means, axes.transData.transform(list(means.values())), strict=True))
     inside = axes.bbox.padded(-4)  # off the frame
     taken = _circles(axes, list(means.values()), 4)
