@@ -22,25 +22,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: several 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 QUICK = "MINIRBT_QUICK" in os.environ  # make check
-settings.register_profile(
-    "patient",  # a busy machine breaks no law
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    max_examples=10 if QUICK else 100,
-)
-settings.load_profile("patient")
 SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what a test saw
 LONGEST = ("test_full_size.py", "test_course.py", "test_engine.py")  # first, so that none of them is left for the end
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def examples(most: int) -> settings:
     """Try a law on so many examples; on a tenth of them in ``make check``."""
     return settings(max_examples=most // 10 if QUICK else most)
+
+
+settings.register_profile("patient", examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # a busy machine breaks no law
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def first(cases: Sequence) -> list:

@@ -85,6 +85,7 @@ def test_the_course_leaves_executed_notebooks_and_a_site(tmp_path, monkeypatch, 
 def test_committed_notebooks_are_clean(path):
     content = stored(path)
     code = [cell for cell in content.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert max(len(line) for cell in code for line in cell.source.splitlines()) <= 100, "code cells do not scroll"
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "make refresh"
     assert not [

@@ -356,7 +356,7 @@ def _spots(
     for line in axes.lines:
         height = axes.transData.transform((1, line.get_ydata()[0]))[1]
         under.append(Bbox.from_extents(axes.bbox.x0, height - 1, axes.bbox.x1, height + 1))
-    spots, sums = {}, (0, 0)
+    spots, wrong = {}, []
     for name, dot in centres.items():
         others = [centre for other, centre in centres.items() if other != name]
         faults: dict[Spot, tuple[int, int]] = {}
@@ -370,12 +370,12 @@ def _spots(
             if not any(faults[spot]):
                 break
         spots[name] = min(faults, key=faults.get)
-        sums = sums[0] + faults[spots[name]][0], sums[1] + faults[spots[name]][1]
+        wrong.append(faults[spots[name]])
         box = _beside(dot, sizes[name], *spots[name], axes.figure.dpi)
         taken.append(box.padded(4))
         if spots[name][0] > NEAR:
             taken += [Bbox.from_extents(*point, *point).padded(1) for point in _leader(dot, box)]
-    return sums, spots
+    return tuple(map(sum, zip(*wrong, strict=True))), spots
 
 
 def _size(axes: Axes, text: str) -> np.ndarray:
