@@ -354,10 +354,10 @@ def one_process(tmp_path_factory):
 def assert_same_run(folder: Path, truth: dict[str, torch.Tensor]) -> None:
     """Same weights, dropout included; and a row for every step."""
     for name, weight in load_file(folder / "model.safetensors").items():
-        if name.endswith("key.bias"):  # stays where it began, 0, but for rounding
-            assert (weight - truth[name]).abs().max() < 1e-5
-        else:
-            assert_equal(weight, truth[name], 1e-5, name)
+        if name.endswith("key.bias"):  # softmax does not feel it; AdamW makes small steps out of rounding errors
+            assert weight.abs().max() < STEPS * load_recipe("sample").learning_rate
+        else:  # but for rounding: with other masks in one step they would be 0.6 apart
+            assert_equal(weight, truth[name], 1e-3, name)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(STEPS + 1))
 

@@ -3,7 +3,6 @@
 from contextlib import ExitStack
 
 import numpy as np
-import pytest
 import torch
 
 from minirbt_helpers.models import ARCHITECTURES
@@ -57,8 +56,7 @@ def test_the_floor_of_the_kd_loss_is_what_the_teacher_itself_has():
         torch.testing.assert_close(entropy(logits, temperature), own)
 
 
-@pytest.mark.parametrize("attention", [True, False])
-def test_a_classifier_needs_the_first_token_of_the_last_layer_alone(attention):
+def test_a_classifier_needs_the_first_token_of_the_last_layer_alone():
     """The same logits and gradients, padding or not; afterwards the model is as before; other heads are left alone."""
     base = ARCHITECTURES["RBT3"].random_model("sample", 50)
     model = with_head(base, TASKS["bq"], attention_dropout=0.0).eval()
@@ -68,7 +66,7 @@ def test_a_classifier_needs_the_first_token_of_the_last_layer_alone(attention):
         model.zero_grad()
         with ExitStack() as stack:
             if quick:
-                stack.enter_context(fast_on_cpu(model, attention=attention))
+                stack.enter_context(fast_on_cpu(model))
                 stack.enter_context(first_token_alone(model))
             outputs = model(**batch)
             outputs.loss.backward()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from transformers import BertModel, BertTokenizer
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES, load_model, take_layers
+from minirbt_helpers.models.attention import fast_on_cpu
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.text import WholeWordCollator
 from minirbt_helpers.training import (
@@ -26,13 +28,14 @@ from minirbt_helpers.training import (
     hidden_matches,
     kd_landmarks,
     layer_pairs,
+    optimizers,
     pretrain,
 )
 from minirbt_helpers.training.batches import Batches
 from minirbt_helpers.training.checkpoints import checkpoints
 from minirbt_helpers.training.evaluation import kinds_of_entries, kinds_of_tokens
 from minirbt_helpers.training.loop import learning_rate
-from minirbt_helpers.training.optimizers import orthogonal
+from minirbt_helpers.training.optimizers import Muon, orthogonal
 
 
 def random_student(tokenizer, seed: int = 0):
@@ -83,9 +86,31 @@ def test_every_epoch_sees_every_block_once(blocks, tokenizer):
 
 
 def test_orthogonal_brings_singular_values_near_one():
-    for shape in ((64, 192), (192, 64)):
-        values = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
+    for shape in ((3, 64, 192), (3, 192, 64)):
+        matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        matrices[1] *= 100  # each is brought to its own size
+        found = orthogonal(matrices)
+        values = torch.linalg.svdvals(found)
         assert values.min() > 0.5 and values.max() < 1.5
+        torch.testing.assert_close(found, torch.cat([orthogonal(one[None]) for one in matrices]))
+
+
+def test_muon_updates_each_matrix_as_if_it_were_alone(monkeypatch):
+    """However many go together; a matrix without a gradient stays."""
+    start = [torch.randn(shape, generator=torch.Generator().manual_seed(7)) for shape in ((8, 8), (8, 32), (8, 8))]
+    found = []
+    for entries in (1, 2**24):
+        monkeypatch.setattr(optimizers, "AT_ONCE", entries)
+        weights = [torch.nn.Parameter(one.clone()) for one in [*start, start[0]]]
+        muon = Muon(weights, lr=0.1)
+        for step in range(3):
+            for place, weight in enumerate(weights[:-1]):
+                weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(10 * step + place))
+            muon.step()
+        assert weights[-1].equal(start[0]) and weights[-1] not in muon.state
+        found.append(weights)
+    for alone, together in zip(*found, strict=True):
+        torch.testing.assert_close(alone, together)
 
 
 @pytest.mark.slow
@@ -224,6 +249,29 @@ def test_the_landmarks_of_a_kd_loss_are_those_of_a_copy_and_of_a_constant_studen
         constant.cls.predictions.bias.copy_(mean)
     says = held_out(constant, few, tokenizer, teacher=teacher, **asked)
     assert says["kd_loss"] == pytest.approx(found["constant"], abs=1e-5)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_last_layer_is_needed_at_masked_positions_alone(quick):
+    """The same predictions and gradients, with padding and with a text in which nothing is masked, or all of it."""
+    model = ARCHITECTURES["RBT3"].random_model("sample", 100).eval()
+    draws = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, 100, (4, 12), generator=draws)
+    masked = torch.rand(ids.shape, generator=draws) < 0.2
+    masked[0], masked[1], masked[2, 8:] = False, True, False
+    batch = {"input_ids": ids, "labels": ids.where(masked, -100), "attention_mask": torch.ones_like(ids)}
+    batch["attention_mask"][2, 8:] = 0
+    found = []
+    for hidden in (True, False):
+        model.zero_grad()
+        with fast_on_cpu(model) if quick else nullcontext():
+            answers = MaskedPositions(model, hidden=hidden)(**batch)
+        torch.nn.functional.cross_entropy(answers["logits"], answers["labels"]).backward()
+        found.append([answers["logits"], *(weight.grad for weight in model.parameters())])
+    torch.testing.assert_close(*found, atol=1e-6, rtol=1e-4)
+    nothing = batch | {"labels": torch.full_like(ids, -100)}
+    assert MaskedPositions(model, hidden=False)(**nothing)["logits"].shape == (0, 100)
+    assert model(ids).logits.shape == (4, 12, 100)  # as before
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

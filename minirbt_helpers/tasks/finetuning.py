@@ -83,7 +83,7 @@ def finetune(
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
         arguments = training_arguments(recipe, rate, seed, scratch, every_epoch)
         headed.to(arguments.device)  # what is quick on a CPU asks where the model is
-        stack.enter_context(fast_on_cpu(headed, attention=recipe.task_attention_dropout > 0))
+        stack.enter_context(fast_on_cpu(headed))
         stack.enter_context(first_token_alone(*classifiers))
         trainer = _trainer(headed, lesson, arguments, tokenizer, recipe, teacher)
         if progress:

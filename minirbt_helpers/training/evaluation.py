@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
 from ..language import N_
+from ..models.attention import asked_tokens_alone
 from ..text import WholeWordCollator
 from ..text.masking import IGNORED
 from ..text.tokens import encoder
@@ -39,11 +41,13 @@ class MaskedPositions(nn.Module):
         model: the model; it is not copied.
         logits: whether the head runs at all.
         attentions: whether the attention matrices are handed on (needs ``eager`` attention).
+        hidden: whether the hidden states are handed on; where they are not, on a CPU the last layer, too, runs at the
+            masked positions only.
     """
 
-    def __init__(self, model: BertForMaskedLM, logits: bool = True, attentions: bool = False):
+    def __init__(self, model: BertForMaskedLM, logits: bool = True, attentions: bool = False, hidden: bool = True):
         super().__init__()
-        self.model, self.logits, self.attentions = model, logits, attentions
+        self.model, self.logits, self.attentions, self.hidden = model, logits, attentions, hidden
 
     def forward(
         self,
@@ -60,18 +64,25 @@ class MaskedPositions(nn.Module):
                 for which a GPU has to wait.
 
         Returns:
-            ``hidden_states`` (one [batch, length, hidden] per layer and one for the embeddings),
+            ``hidden_states`` (one [batch, length, hidden] per layer and one for the embeddings, if asked for),
             ``attentions`` (one [batch, heads, length, length] per layer, if asked for), and unless
             logits are off ``logits`` [masked, vocabulary] in reading order and ``labels`` [masked].
         """
-        asked = {"output_hidden_states": True, "output_attentions": self.attentions}
-        outputs = self.model.bert(input_ids, attention_mask=attention_mask, **asked)
+        if self.logits and positions is None:
+            positions = masked_positions(labels)
+        alone = not self.hidden and self.model.device.type == "cpu" and len(positions) > 0
+        with asked_tokens_alone(self.model, positions) if alone else nullcontext():
+            outputs = self.model.bert(
+                input_ids,
+                attention_mask=attention_mask,
+                output_hidden_states=self.hidden,
+                output_attentions=self.attentions,
+            )
         result = {"hidden_states": outputs.hidden_states, "attentions": outputs.attentions}
         if not self.logits:
             return result
-        if positions is None:
-            positions = masked_positions(labels)
-        picked = outputs.last_hidden_state.flatten(0, 1).index_select(0, positions)  # [masked, hidden]
+        last = outputs.last_hidden_state.flatten(0, 1)
+        picked = last if alone else last.index_select(0, positions)  # [masked, hidden]
         return result | {"logits": self.model.cls(picked), "labels": labels.flatten().index_select(0, positions)}
 
 
@@ -247,7 +258,7 @@ def kd_landmarks(
     device, asked, entropy = next(teacher.parameters()).device, 0, 0.0
     logits_sum = soft_sum = torch.zeros(teacher.config.vocab_size, dtype=torch.float64)
     for batch in held_out_questions(blocks, tokenizer, unit=unit, limit=limit, batch_size=batch_size, seed=seed):
-        answers = MaskedPositions(teacher)(**{name: tensor.to(device) for name, tensor in batch.items()})
+        answers = MaskedPositions(teacher, hidden=False)(**{name: tensor.to(device) for name, tensor in batch.items()})
         logits = answers["logits"].double().cpu()  # [masked, vocabulary]
         log_soft = (logits / temperature).log_softmax(-1)
         entropy -= float((log_soft.exp() * log_soft).sum())
@@ -263,12 +274,12 @@ def kd_landmarks(
 
 def _scores(model: BertForMaskedLM, batch: dict, teacher: BertForMaskedLM | None, temperature: float) -> Tensor:
     """For every masked token: right at the first guess, among five, MLM loss, KD loss, and 1: [masked, 5]."""
-    answers = MaskedPositions(model)(**batch)
+    answers = MaskedPositions(model, hidden=False)(**batch)
     logits, labels = answers["logits"].float(), answers["labels"]  # [masked, vocabulary], [masked]
     best = logits.topk(5).indices == labels[:, None]  # [masked, 5]
     kd = logits.new_zeros(len(labels))
     if teacher is not None:
-        soft = (MaskedPositions(teacher)(**batch)["logits"].float() / temperature).softmax(-1)
+        soft = (MaskedPositions(teacher, hidden=False)(**batch)["logits"].float() / temperature).softmax(-1)
         kd = -(soft * (logits / temperature).log_softmax(-1)).sum(-1)
     mlm = F.cross_entropy(logits, labels, reduction="none")
     return torch.stack([best[:, 0], best.any(1), mlm, kd, torch.ones_like(mlm)], 1).double().cpu()

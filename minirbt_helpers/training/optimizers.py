@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from ..recipe import Recipe
 from .checkpoints import Modules
 
+AT_ONCE = 2**24  # entries of the matrices that Muon makes orthogonal together, for the memory's sake
 FREE = ("LayerNorm", "projections.")  # no weight decay; TextBrewer leaves projections the optimiser's default, 0
 
 
@@ -65,27 +66,37 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update every matrix that has a gradient."""
+        """Update every matrix that has a gradient; those of one shape at once."""
         for group in self.param_groups:
+            shapes: dict[torch.Size, list[nn.Parameter]] = {}
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                update = orthogonal(weight.grad.lerp(state["momentum"], group["momentum"]).to(self.dtype))
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(update, alpha=-group["lr"] * 0.2 * max(weight.shape) ** 0.5)
+                if weight.grad is not None:
+                    shapes.setdefault(weight.shape, []).append(weight)
+            for shape, alike in shapes.items():
+                most = max(1, AT_ONCE // shape.numel())
+                for start in range(0, len(alike), most):
+                    self._update(alike[start : start + most], group)
+
+    def _update(self, weights: list[nn.Parameter], group: dict) -> None:
+        """Update some matrices of one shape."""
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        gradients, momenta = [weight.grad for weight in weights], [self.state[one]["momentum"] for one in weights]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        updates = orthogonal(torch.stack(ahead).to(self.dtype)).to(weights[0].dtype)
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(weights, list(updates), alpha=-group["lr"] * 0.2 * max(weights[0].shape) ** 0.5)
 
 
-def orthogonal(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """The matrix with its singular values brought near 1, by the quintic Newton-Schulz iteration."""
+def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Matrices [count, rows, columns] with singular values brought near 1, by the quintic Newton-Schulz iteration."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=1e-7)
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x

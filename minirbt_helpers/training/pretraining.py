@@ -87,7 +87,8 @@ class FillIn(nn.Module):
     def __init__(self, model: BertForMaskedLM, recipe: Recipe):
         super().__init__()
         self.model = model
-        self._recipe, self._masked = recipe, [MaskedPositions(model)]  # in a list: its weights are registered already
+        asking = MaskedPositions(model, hidden=recipe.compile)  # what is compiled is the encoder as it is
+        self._recipe, self._masked = recipe, [asking]  # in a list: its weights are registered already
 
     def forward(self, batch: dict[str, Tensor], per_masked: Tensor | float | None = None) -> Losses:
         """The mean MLM loss of a batch, or its share of a larger batch's (as :meth:`Distiller.losses`)."""
