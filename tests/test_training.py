@@ -92,7 +92,7 @@ def test_orthogonal_brings_singular_values_near_one():
         found = orthogonal(matrices)
         values = torch.linalg.svdvals(found)
         assert values.min() > 0.5 and values.max() < 1.5
-        torch.testing.assert_close(found, torch.cat([orthogonal(one[None]) for one in matrices]))
+        torch.testing.assert_close(found, torch.stack([orthogonal(one) for one in matrices]))
 
 
 def test_muon_updates_each_matrix_as_if_it_were_alone(monkeypatch):
