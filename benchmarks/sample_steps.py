@@ -2,7 +2,8 @@
 
 The phases of ``minirbt pretrain`` and a student's distillation, with the real loader, masking, losses and optimiser.
 Every measurement is a process of its own; the two checkouts take turns, so that a machine whose pace drifts is as
-fair to both. Leaves JSON in benchmarks/results.
+fair to both. One thread computes, and its processor time counts: that holds on a machine with other work, too.
+(--threads 2 and more go by the clock on the wall, and want a quiet one.) Leaves JSON in benchmarks/results.
 
     git worktree add ../older 8490be9
     python benchmarks/sample_steps.py --against ../older
@@ -23,32 +24,41 @@ from pathlib import Path
 import torch
 from full_size import RESULTS, hardware, peak
 
+from minirbt_helpers.training.loop import Steps, learning_rate, shared_batches
+from minirbt_helpers.workspace import versions, write_json
+
 HERE = Path(__file__).resolve().parents[1]
 CASES = {f"pretrain, phase {number}": number for number in (1, 2, 3)} | {"distil a student": 0}
 WARM_UP = 3  # steps that do not count
 
 
-def measure(case: str, steps: int) -> dict:
-    """Tokens per second of a case in this process, by the clock on the wall; the median step counts."""
+def measure(case: str, steps: int, threads: int) -> dict:
+    """Tokens per second of a case in this process; the median step counts."""
     from minirbt_helpers.course import Lesson
     from minirbt_helpers.recipe import load_recipe
     from minirbt_helpers.training.machine import keep_freed_memory
 
+    torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
     recipe = load_recipe("sample", steps=steps + WARM_UP)
     lesson = Lesson(recipe)
     keep_freed_memory()
-    take, done, operations = _student(recipe, lesson) if not CASES[case] else _phase(recipe, lesson, CASES[case])
-    seconds = []
-    with done:
+    take, quick, operations = _phase(recipe, lesson, CASES[case]) if CASES[case] else _student(recipe, lesson)
+    seconds, tokens = [], recipe.batch_size * recipe.length
+    with quick:
         for _step in range(recipe.steps):
-            started = time.perf_counter()
-            tokens = take()
-            seconds.append(time.perf_counter() - started)
-    return {"tokens_per_second": tokens / statistics.median(seconds[WARM_UP:]), "operations_per_token": operations}
+            started = clock()
+            take()
+            seconds.append(clock() - started)
+    step = statistics.median(seconds[WARM_UP:])
+    return {"tokens_per_second": tokens / step, "operations_per_second": operations(tokens) / step}
 
 
-def _phase(recipe, lesson, number: int) -> tuple[Callable[[], int], AbstractContextManager, float]:
-    """A phase of growth: takes a step and returns its tokens; what is open meanwhile; operations per token."""
+Case = tuple[Callable[[], object], AbstractContextManager, Callable[[int], float]]
+
+
+def _phase(recipe, lesson, number: int) -> Case:
+    """A phase of growth: what takes a step, what is open meanwhile, and the operations of a step by its tokens."""
     from minirbt_helpers.models import find_architecture
     from minirbt_helpers.models.attention import fast_on_cpu
     from minirbt_helpers.training import GROWTH
@@ -63,11 +73,12 @@ def _phase(recipe, lesson, number: int) -> tuple[Callable[[], int], AbstractCont
     blocks, _ = lesson.blocks_of(settings.length)
     model = random_start(settings, architecture, lesson.tokenizer, depth_of(phase, architecture)).train()
     batches = Batches.of(settings, blocks, lesson.tokenizer)
-    take = _steps(settings, FillIn(model, settings), batches, join_world())
-    return take, fast_on_cpu(model), BACKWARD * forward_operations(model.config, settings.length)
+    steps = Steps(settings, FillIn(model, settings), join_world())
+    work = BACKWARD * forward_operations(model.config, settings.length)
+    return taking(settings, steps, batches), fast_on_cpu(model), lambda tokens: work * tokens + of_muon(steps)
 
 
-def _student(recipe, lesson) -> tuple[Callable[[], int], AbstractContextManager, float]:
+def _student(recipe, lesson) -> Case:
     """The same of the student's distillation by the shipped assistant."""
     from minirbt_helpers.models.attention import fast_on_cpu
     from minirbt_helpers.training.costs import BACKWARD, forward_operations
@@ -75,28 +86,33 @@ def _student(recipe, lesson) -> tuple[Callable[[], int], AbstractContextManager,
 
     ready = prepare(recipe, "student", teacher=HERE / "data_samples" / "models" / "assistant")
     blocks, _ = lesson.blocks_of(recipe.length)
+    steps = Steps(recipe, ready.pupil, ready.world)
     work = forward_operations(ready.teacher.config, recipe.length)
     work += BACKWARD * forward_operations(ready.student.config, recipe.length)
-    take = _steps(recipe, ready.pupil, ready.batches(recipe, blocks), ready.world)
-    return take, fast_on_cpu(ready.teacher, ready.student), work
+    take = taking(recipe, steps, ready.batches(recipe, blocks))
+    return take, fast_on_cpu(ready.teacher, ready.student), lambda tokens: work * tokens + of_muon(steps)
 
 
-def _steps(recipe, learner, batches, world) -> Callable[[], int]:
-    from minirbt_helpers.training.loop import Steps, learning_rate, shared_batches
+def taking(recipe, steps: Steps, batches) -> Callable[[], object]:
+    """A function that takes the next step of a run."""
+    stream = enumerate(shared_batches(recipe, batches, steps.world, 0), 1)
 
-    steps, stream = Steps(recipe, learner, world), enumerate(shared_batches(recipe, batches, world, 0), 1)
-
-    def take() -> int:
+    def take() -> None:
         step, parts = next(stream)
         steps.take(step, parts, learning_rate(recipe, step - 1))
-        return recipe.batch_size * recipe.length
 
     return take
 
 
-def measured(checkout: Path, case: str, steps: int) -> dict:
-    """The same with the package of a checkout."""
-    command = [sys.executable, __file__, "--case", case, "--steps", str(steps)]
+def of_muon(steps: Steps) -> float:
+    """Operations of Muon's five iterations over all its matrices, once a step."""
+    shapes = [sorted(weight.shape) for one in steps.optimizers[1:] for weight in one.param_groups[0]["params"]]
+    return sum(5 * 2 * short**2 * (2 * long + short) for short, long in shapes)
+
+
+def measured(checkout: Path, case: str, steps: int, threads: int) -> dict:
+    """What :func:`measure` finds with the package of a checkout, in a process of its own."""
+    command = [sys.executable, __file__, "--case", case, "--steps", str(steps), "--threads", str(threads)]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=checkout)
     if done.returncode:
@@ -110,34 +126,35 @@ def main() -> None:
     parser.add_argument("--against", type=Path, help="a checkout of an older version")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="that count, in each process")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.case:
-        print(json.dumps(measure(asked.case, asked.steps)))
+        print(json.dumps(measure(asked.case, asked.steps, asked.threads)))
         return
     if not asked.against:
         parser.error("--against: which checkout is the yardstick?")
     sides = {"older": asked.against.resolve(), "now": HERE}
     version = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=asked.against)
-    most = peak(torch.float32, torch.device("cpu"), tiny=False)
-    results = {"hardware": hardware(), "older": version.stdout.strip(), "peak_operations_per_second": most, "cases": {}}
+    torch.set_num_threads(asked.threads)
+    results = {"hardware": hardware(), "versions": versions(), "threads": asked.threads}
+    results |= {"older": version.stdout.strip(), "cases": {}}
     for case in CASES:
-        rates: dict[str, list[float]] = {side: [] for side in sides}
+        rates, shares = {side: [] for side in sides}, {side: [] for side in sides}
         for _round, side in itertools.product(range(asked.rounds), sides):
-            found = measured(sides[side], case, asked.steps)
-            rates[side].append(found["tokens_per_second"])
+            most = peak(torch.float32, torch.device("cpu"))  # beside every measurement, for the pace drifts
+            found = measured(sides[side], case, asked.steps, asked.threads)
+            rates[side].append(round(found["tokens_per_second"]))
+            shares[side].append(round(found["operations_per_second"] / most, 3))
         ratios = [now / older for older, now in zip(rates["older"], rates["now"], strict=True)]
         results["cases"][case] = {
-            "tokens_per_second": {side: [round(rate) for rate in one] for side, one in rates.items()},
+            "tokens_per_second": rates,
             "times": round(statistics.median(ratios), 3),
-            "share_of_peak": {
-                side: round(statistics.median(one) * found["operations_per_token"] / most, 3)
-                for side, one in rates.items()
-            },
+            "share_of_peak": {side: statistics.median(one) for side, one in shares.items()},
         }
         print(case, json.dumps(results["cases"][case]), flush=True)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "sample_steps.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(RESULTS / "sample_steps.json", results)
 
 
 if __name__ == "__main__":
