@@ -1,6 +1,7 @@
 """What several tests need: the command line, the shipped models, a small recipe, real data where it is at hand."""
 
 import ctypes
+import gc
 import json
 import os
 import shutil
@@ -12,17 +13,20 @@ from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import nbformat
 import pytest
 from hypothesis import HealthCheck, settings
 
-sys.modules["rfc3987_syntax"] = None  # with it jsonschema, and so nbformat, builds 39 parsers: for two seconds
+sys.modules["rfc3987_syntax"] = None  # with it jsonschema, and so nbformat, builds 39 parsers: for three seconds
+import nbformat  # noqa: E402 (after the line above)
+
+gc.disable()  # until everything is imported: see pytest_collection_finish
 os.environ.setdefault("MINIRBT_HEADLESS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: several tests run at once, each on one thread
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 QUICK = "MINIRBT_QUICK" in os.environ  # make check
 SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what a test saw
+WORKER_MEMORY = 4 * 2**30  # with the kernels and processes that its tests start
 LONGEST = ("test_full_size.py", "test_course.py", "test_engine.py")  # first, so that none of them is left for the end
 
 
@@ -33,6 +37,27 @@ def examples(most: int) -> settings:
 
 settings.register_profile("patient", examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # a busy machine breaks no law
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """In ``make test`` one more than there are processors, where there is the memory: many a test there waits."""
+    from minirbt_helpers.workspace import machine_memory, processors
+
+    more = processors() + 1
+    return processors() if QUICK or machine_memory()[0] < more * WORKER_MEMORY else more
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """``make check`` does not even import a file whose tests are all slow; None: pytest decides."""
+    if config.getoption("markexpr") == "not slow" and collection_path.suffix == ".py":
+        return "\npytestmark = pytest.mark.slow" in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay until the end: the garbage collector need not look through them again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,8 +10,6 @@ import torch
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
-from nltk.tokenize import NLTKWordTokenizer
-from nltk.tokenize.punkt import PunktSentenceTokenizer
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.lines import read_lines
@@ -59,6 +57,9 @@ TEXTS = st.text(st.sampled_from("北京大学在上海 Ab1.5,，。《》-—…
 
 def words(piece: str) -> list[str]:
     """Sentences first, then words; no abbreviation is made of the letters above."""
+    from nltk.tokenize import NLTKWordTokenizer  # three seconds: not for whoever runs other tests
+    from nltk.tokenize.punkt import PunktSentenceTokenizer
+
     return [word for part in PunktSentenceTokenizer().tokenize(piece) for word in NLTKWordTokenizer().tokenize(part)]
 
 
