@@ -9,7 +9,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-COLAB = ("numpy", "torch", "transformers", "ipython", "ipykernel", "pip")
+COLAB = ("numpy", "torch", "transformers", "datasets", "accelerate", "scikit-learn", "nltk",
+         "matplotlib", "tensorboard", "sphinx", "ipython", "ipykernel", "pip")  # fmt: skip
 
 
 def needed_by(names: tuple[str, ...]) -> list[metadata.Distribution]:

@@ -29,12 +29,13 @@ IN_COLAB = "https://colab.research.google.com/github/minirbt-course/minirbt-cour
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_each_notebook_runs_on_its_own(name, few_rows, tmp_path):
-    """In a fresh runs folder, from the notebooks' own folder, with knobs changed; 04 and 05 with few steps."""
+    """In a fresh runs folder, from the notebooks' own folder, with knobs changed; few steps, rows and lines."""
     output = tmp_path / f"{name}.ipynb"
     knobs = {
         "SCALE": "sample",
         "SEED": 1,
         "OUTPUT_DIR": str(tmp_path / "runs"),
+        "HELDOUT": str(ROOT / "data_samples" / "corpus" / "heldout" / "weather.txt"),
         "STEPS": 6,
         "EPOCHS": 1,
         "TASK_ROWS": 12,

@@ -25,8 +25,9 @@ TINY = ARCHITECTURES["RBT3"]
 def small(tmp_path) -> Recipe:
     """A growth of some seconds."""
     return load_recipe(
-        "sample", text="data_samples/corpus/heldout", output_dir=str(tmp_path), length=32, batch_size=4, micro_batch=2,
-        steps=16, evaluate_every=50, checkpoint_every=2,
+        "sample", text="data_samples/corpus/heldout", heldout="data_samples/corpus/heldout/weather.txt",
+        output_dir=str(tmp_path), length=32, batch_size=4, micro_batch=2, steps=16, evaluate_every=50,
+        checkpoint_every=2,
     )  # fmt: skip
 
 
