@@ -27,7 +27,8 @@ SHARED = ROOT.parent / "shared"
 QUICK = "MINIRBT_QUICK" in os.environ  # make check
 SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what a test saw
 WORKER_MEMORY = 4 * 2**30  # with the kernels and processes that its tests start
-LONGEST = ("test_full_size.py", "test_course.py", "test_engine.py")  # first, so that none of them is left for the end
+# First, so that none of them is left for the end.
+LONGEST = tuple(f"test_{name}.py" for name in ("full_size", "course", "sharding", "engine", "site", "browser"))
 
 
 def examples(most: int) -> settings:
