@@ -100,6 +100,7 @@ def test_an_exercise_is_complete(exercise):
     assert 1 <= len(exercise.solution.splitlines()) <= 25
 
 
+@pytest.mark.slow  # all of them together; the planted wrong answers above are judged by the same code
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
 def test_every_known_mistake_is_one(exercise):
     """The cases tell each slip from the right answer and from the other slips: nobody is told another's fault."""
