@@ -71,6 +71,9 @@ def machine_memory() -> tuple[float, float]:
 @contextmanager
 def unsearched() -> Iterator[None]:
     """Imports without the garbage collector: it looks through all modules again and again, for a fifth of the time."""
+    if gc.get_freeze_count():  # the set-up cell runs again: what a notebook has made meanwhile is not to stay
+        yield
+        return
     gc.disable()
     try:
         yield
