@@ -17,7 +17,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK, stored
+from conftest import QUICK, first, stored
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import sem
@@ -547,7 +547,7 @@ def test_progress_draws_and_says_what_is_done():
 # --- cells ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", first([*EXERCISES]))
 def test_cells_run_unanswered_and_pass_when_answered(name, capsys):
     statement, stub, check, folded = cells.exercise_cells(name)
     assert find(name).statement in statement.source and find(name).solution in folded.source
