@@ -32,8 +32,8 @@ def make_kernel(folder: Path, name: str) -> Path:
     """
     venv.create(folder / "environment", with_pip=False)
     (site,) = (folder / "environment").glob("lib/python*/site-packages")
-    lent = folder / "lent"
-    lent.mkdir()
+    lent = folder / "lent" / "site-packages"  # by such a name dill knows a library, and does not pickle it
+    lent.mkdir(parents=True)
     for package in needed_by(COLAB):
         for part in {Path(file).parts[0] for file in package.files} - {"..", "__pycache__"}:
             if not (lent / part).exists():  # packages may share a folder

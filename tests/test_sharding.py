@@ -177,10 +177,10 @@ def test_two_processes_share_the_work_and_one_is_killed(alone, tmp_path):
 
 
 def test_ray_shares_the_work(alone, tmp_path):
+    """In one job a step, for each job imports everything anew."""
     pytest.importorskip("ray")
-    done = subprocess.run(
-        command(tmp_path, "--executor", "ray", "--workers", 8), capture_output=True, text=True, cwd=ROOT, timeout=600
-    )
+    ray = command(tmp_path, "--executor", "ray", "--workers", TASKS)
+    done = subprocess.run(ray, capture_output=True, text=True, cwd=ROOT, timeout=600)
     assert done.returncode == 0, done.stderr
     assert marks(tmp_path, "references") == marks(tmp_path, "blocks") == list(range(TASKS))
     assert contents(tmp_path) == contents(alone.output)
