@@ -13,7 +13,7 @@ from .errors import CourseError
 from .language import _, chosen_language, edition, set_language
 from .names import shown_scale
 from .recipe import Recipe, load_recipe, parameters_table, recipe_from_notebook
-from .workspace import clear_disk_errors, processors, project_root, renew_table, unsearched, versions
+from .workspace import check_libraries, clear_disk_errors, processors, project_root, renew_table, unsearched, versions
 
 MOST_AT_ONCE = 4  # notebooks; each takes up to 2 GB
 LONGEST = ("04", "09")  # notebooks that train: they begin first, so that none of them is left for the end
@@ -26,12 +26,13 @@ def start(namespace: Mapping[str, object]) -> "Lesson":
         namespace: ``globals()``, with the parameters cell's names in capitals.
 
     Raises:
-        CourseError: unknown parameter, wrong type, unknown scale or language.
+        CourseError: unknown parameter, wrong type, unknown scale or language, libraries in a strange place.
     """
     with unsearched():
         from .insight.drawn.theme import prepare_figures
 
     set_language(namespace.get("LANGUAGE", chosen_language()))
+    check_libraries()
     lesson = Lesson(recipe_from_notebook(namespace))
     prepare_figures()
     scale = _("scale {scale}").format(scale=lesson.recipe.scale)

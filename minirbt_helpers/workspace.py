@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -66,6 +68,30 @@ def machine_memory() -> tuple[float, float]:
         limit = float(Path("/sys/fs/cgroup/memory.max").read_text())
         total, free = min(total, limit), min(free, limit)
     return total, free
+
+
+def check_libraries() -> None:
+    """Refuse libraries that lie where no dataset can be made (findings/target-folder.sh).
+
+    To datasets a library is known by its folder: that of Python, or one with "site-packages" in its path. It pickles
+    what lies elsewhere, as somebody's own code, and pyarrow cannot be.
+
+    Raises:
+        CourseError: with the folder.
+    """
+    homes = {os.path.realpath(home) for home in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)}
+    files = [spec.origin for name in ("datasets", "pyarrow") if (spec := find_spec(name)) and spec.origin]
+    strange = [
+        file
+        for file in files
+        if "site-packages" not in file and not any(Path(os.path.realpath(file)).is_relative_to(home) for home in homes)
+    ]
+    if len(strange) == 2:
+        raise CourseError(
+            "datasets and pyarrow lie where datasets takes them for code of your own, and fails",
+            where=Path(strange[0]).parents[1],
+            fix="install them without --target, or into a folder that is named site-packages",
+        )
 
 
 @contextmanager

@@ -1,9 +1,14 @@
 """Laws where a library does what nobody would guess; findings/ shows some of them in the library alone."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import pyarrow
 import pytest
 import torch
 from conftest import ROOT
@@ -237,3 +242,24 @@ def test_pack_tells_of_unknown_tokens(folder_of_marks, tmp_path):
     command += ["--teacher", str(folder_of_marks), "--output", str(tmp_path / "blocks")]
     assert "[UNK]: 2 of 7 tokens" in CliRunner().invoke(app, command).output
     assert "[UNK]" not in CliRunner().invoke(app, [*command, "--known-marks"]).output
+
+
+# --- datasets knows a library by its folder -------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="wants the Python that this environment was made from")
+@pytest.mark.parametrize("name", ["lib", "site-packages"])
+def test_libraries_in_a_folder_of_ones_own_are_refused_where_they_would_fail(name, tmp_path):
+    """As `pip install --target` leaves them: then a dataset cannot even be made, unless the folder's name says it."""
+    (tmp_path / name).symlink_to(Path(pyarrow.__file__).parents[1])
+    python = Path(sys.base_prefix) / "bin" / "python{}.{}".format(*sys.version_info)
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, tmp_path / name)))}
+    done = subprocess.run(
+        [python, "-m", "minirbt_helpers", "--help"], capture_output=True, text=True, env=os.environ | paths
+    )
+    if name == "lib":
+        assert done.returncode == 1 and f"{tmp_path / name}: datasets and pyarrow lie where" in done.stderr
+        assert "site-packages" in done.stderr and "Traceback" not in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
