@@ -28,7 +28,10 @@ QUICK = "MINIRBT_QUICK" in os.environ  # make check
 SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what a test saw
 WORKER_MEMORY = 4 * 2**30  # with the kernels and processes that its tests start
 # First, so that none of them is left for the end.
-LONGEST = tuple(f"test_{name}.py" for name in ("full_size", "course", "sharding", "engine", "site", "browser"))
+LONGEST = tuple(
+    f"test_{name}.py"
+    for name in ("full_size", "course", "sharding", "engine", "site", "browser", "growing", "training", "corpus")
+)
 
 
 def examples(most: int) -> settings:
