@@ -3,8 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Tests on all processors and one worker more, as tests/conftest.py counts (four at most, for the memory's sake);
-# a file of tests on one; the longest files first.
+# Tests on all processors (four at most, for the memory's sake), a file of tests on one; the longest files first.
 SPREAD := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := course

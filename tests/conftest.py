@@ -26,7 +26,6 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 QUICK = "MINIRBT_QUICK" in os.environ  # make check
 SHOTS = os.environ.get("MINIRBT_SHOTS")  # a folder for screenshots, for people who want to see what a test saw
-WORKER_MEMORY = 4 * 2**30  # with the kernels and processes that its tests start
 # First, so that none of them is left for the end.
 LONGEST = tuple(
     f"test_{name}.py"
@@ -41,14 +40,6 @@ def examples(most: int) -> settings:
 
 settings.register_profile("patient", examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # a busy machine breaks no law
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """In ``make test`` one more than there are processors, where there is the memory: many a test there waits."""
-    from minirbt_helpers.workspace import machine_memory, processors
-
-    more = processors() + 1
-    return processors() if QUICK or machine_memory()[0] < more * WORKER_MEMORY else more
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
