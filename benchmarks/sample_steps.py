@@ -24,20 +24,28 @@ from pathlib import Path
 import torch
 from full_size import RESULTS, hardware, peak
 
+from minirbt_helpers.course import Lesson
+from minirbt_helpers.models import find_architecture
+from minirbt_helpers.models.attention import fast_on_cpu
+from minirbt_helpers.recipe import load_recipe
+from minirbt_helpers.training import GROWTH
+from minirbt_helpers.training.batches import Batches
+from minirbt_helpers.training.costs import BACKWARD, forward_operations
+from minirbt_helpers.training.distillation import prepare
+from minirbt_helpers.training.growing import depth_of, random_start, settings_of
 from minirbt_helpers.training.loop import Steps, learning_rate, shared_batches
+from minirbt_helpers.training.machine import join_world, keep_freed_memory
+from minirbt_helpers.training.pretraining import FillIn
 from minirbt_helpers.workspace import versions, write_json
 
 HERE = Path(__file__).resolve().parents[1]
 CASES = {f"pretrain, phase {number}": number for number in (1, 2, 3)} | {"distil a student": 0}
 WARM_UP = 3  # steps that do not count
+Case = tuple[Callable[[], object], AbstractContextManager, Callable[[int], float]]
 
 
 def measure(case: str, steps: int, threads: int) -> dict:
     """Tokens per second of a case in this process; the median step counts."""
-    from minirbt_helpers.course import Lesson
-    from minirbt_helpers.recipe import load_recipe
-    from minirbt_helpers.training.machine import keep_freed_memory
-
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
     recipe = load_recipe("sample", steps=steps + WARM_UP)
@@ -54,20 +62,8 @@ def measure(case: str, steps: int, threads: int) -> dict:
     return {"tokens_per_second": tokens / step, "operations_per_second": operations(tokens) / step}
 
 
-Case = tuple[Callable[[], object], AbstractContextManager, Callable[[int], float]]
-
-
 def _phase(recipe, lesson, number: int) -> Case:
     """A phase of growth: what takes a step, what is open meanwhile, and the operations of a step by its tokens."""
-    from minirbt_helpers.models import find_architecture
-    from minirbt_helpers.models.attention import fast_on_cpu
-    from minirbt_helpers.training import GROWTH
-    from minirbt_helpers.training.batches import Batches
-    from minirbt_helpers.training.costs import BACKWARD, forward_operations
-    from minirbt_helpers.training.growing import depth_of, random_start, settings_of
-    from minirbt_helpers.training.machine import join_world
-    from minirbt_helpers.training.pretraining import FillIn
-
     phase, architecture = GROWTH[number - 1], find_architecture("RoBERTa-wwm-ext")
     settings = settings_of(phase, recipe).model_copy(update={"steps": recipe.steps})
     blocks, _ = lesson.blocks_of(settings.length)
@@ -80,10 +76,6 @@ def _phase(recipe, lesson, number: int) -> Case:
 
 def _student(recipe, lesson) -> Case:
     """The same of the student's distillation by the shipped assistant."""
-    from minirbt_helpers.models.attention import fast_on_cpu
-    from minirbt_helpers.training.costs import BACKWARD, forward_operations
-    from minirbt_helpers.training.distillation import prepare
-
     ready = prepare(recipe, "student", teacher=HERE / "data_samples" / "models" / "assistant")
     blocks, _ = lesson.blocks_of(recipe.length)
     steps = Steps(recipe, ready.pupil, ready.world)

@@ -337,8 +337,7 @@ def test_processes_share_the_very_batches_of_one(tokenizer, blocks):
 STEPS = 12
 COMMAND = ["-m", "minirbt_helpers", "distill", "--stage", "one-stage", "--steps", str(STEPS), "--length", "32",
            "--batch-size", "8", "--micro-batch", "2", "--text", "data_samples/corpus/heldout",
-           "--heldout", "data_samples/corpus/heldout/weather.txt", "--checkpoint-every", "1",
-           "--evaluate-every", "100"]  # fmt: skip
+           "--checkpoint-every", "1", "--evaluate-every", "100"]  # fmt: skip
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 
