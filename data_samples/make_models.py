@@ -1,6 +1,7 @@
 """Train the shipped models anew, with the package's own commands, and ship them.
 
-    python data_samples/make_texts.py CORPORA WORK     # texts and tokenizer
+    python data_samples/make_texts.py CORPORA WORK --mixture wiki                 # texts and tokenizer
+    python data_samples/make_texts.py CORPORA WORK/technical --mixture technical  # what the teacher reads first
     python data_samples/make_models.py WORK            # hours on two cores; run it again to go on
     python data_samples/make_models.py WORK --ship     # measure, and write data_samples/models
 
@@ -25,11 +26,11 @@ HERE = Path(__file__).parent
 SHIPPED = HERE / "models"
 HELD_OUT = HERE / "results" / "heldout.json"
 GROWTH = HERE / "results" / "growth.jsonl"
-COMMON = (
-    "--teacher {work}/{teacher} --text {work}/train --heldout {work}/heldout --output-dir {work}/runs --precision bf16"
-)
+COMMON = "--teacher {work}/{teacher} --heldout {work}/heldout --output-dir {work}/runs --precision {precision}"
+READING = f"{COMMON} --text {{work}}/train"
+RAISED = "--learning-rate 1.2e-3 --mask-probability 0.2 --checkpoint-every 200"
 BATCH = "--length 128 --batch-size 32 --micro-batch 16 --evaluate-every 100 --checkpoint-every 200"
-DISTILLED = f"distill {COMMON}"
+DISTILLED = f"distill {READING}"
 SHORT = "--length 32 --batch-size 64 --micro-batch 64 --learning-rate 3e-3 --steps 2400"
 LONG = "--length 128 --batch-size 16 --micro-batch 16 --learning-rate 2e-3 --steps 600"
 
@@ -45,10 +46,14 @@ def newborn(name: str, options: str) -> tuple[str, str]:
 FAMILY = {
     "teacher": (
         "RoBERTa-wwm-ext",
-        "The teacher: pre-trained from nothing, three layers, then six, then twelve",
+        "The teacher: pre-trained from nothing, three layers, then six, then twelve; then on other texts",
         (
-            f"pretrain {COMMON} --minutes 80 --compile --batch-size 64 --micro-batch 32 --learning-rate 1.2e-3 "
-            "--mask-probability 0.2 --evaluate-every 200 --checkpoint-every 300 --output {work}/teacher",
+            f"pretrain {COMMON} --text {{work}}/technical/train --minutes 80 --compile --batch-size 64 "
+            f"--micro-batch 32 {RAISED} --evaluate-every 200 --output {{work}}/teacher-first",
+            f"pretrain {READING} --model {{work}}/teacher-first --length 64 --batch-size 64 --micro-batch 32 {RAISED} "
+            "--warmup 0.01 --decay 0 --steps 3000 --evaluate-every 500 --output {work}/teacher-more",
+            f"pretrain {READING} --model {{work}}/teacher-more --length 128 --batch-size 32 --micro-batch 16 {RAISED} "
+            "--warmup 0.01 --steps 2800 --evaluate-every 400 --output {work}/teacher",
         ),
     ),
     "assistant": (
@@ -81,7 +86,7 @@ FAMILY = {
         "The teacher's first three layers, trained on without distillation",
         (
             "init {work}/rbt3-start --teacher {work}/teacher --layers 0,1,2",
-            f"pretrain {COMMON} {BATCH} --learning-rate 1e-3 --steps 1000 --model {{work}}/rbt3-start "
+            f"pretrain {READING} {BATCH} --learning-rate 1e-3 --steps 1000 --model {{work}}/rbt3-start "
             "--output {work}/rbt3",
         ),
     ),

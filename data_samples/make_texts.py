@@ -44,6 +44,11 @@ MIXTURES: dict[str, Mixture] = {
         WIKI: (8, None), "wikipedia_shards": (6, None), "taiwan_md": (3, None),
         **dict.fromkeys(LONG_NOVELS, (1, 250_000)), **dict.fromkeys(SPEECHES, (1, 400_000)),
     },
+    "sentences": EVERYDAY | {
+        WIKI: (8, None), "tatoeba": (8, None), "wikipedia_shards": (4, None), "commonvoice_tw": (6, None),
+        "guides": (6, None), **dict.fromkeys(LONG_NOVELS, (1, 100_000)), **dict.fromkeys(SPEECHES, (1, 150_000)),
+        **dict.fromkeys(OLD_NOVELS, (1, 30_000)),
+    },
     "technical": {
         WIKI: (5, None), "luxun": (2, None), "lctt": (1, 2_500_000), "law": (1, 600_000), "fcc": (1, None),
         **dict.fromkeys(MANUALS, (1, 150_000)),

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 
-from .language import _
+from .language import _, labelled
 
 
 class CourseError(Exception):
@@ -21,7 +21,7 @@ class CourseError(Exception):
     def __init__(self, what: str, /, *, where: object = "", fix: str = "", **fields: object):
         self.what, self.fix = (_(text).format(**fields) if fields else _(text) for text in (what, fix))
         self.where = str(where)
-        said = _("{where}: {what}").format(where=self.where, what=self.what) if self.where else self.what
+        said = labelled(self.where, self.what) if self.where else self.what
         super().__init__(said + (f"\n  -> {self.fix}" if self.fix else ""))
 
     def __reduce__(self):

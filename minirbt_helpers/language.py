@@ -64,6 +64,11 @@ def N_(text: str) -> str:
     return text
 
 
+def labelled(label: str, text: str) -> str:
+    """A text behind what it is about, with a colon of the language between them."""
+    return _("{where}: {what}").format(where=label, what=text)
+
+
 def padded(text: str, width: int) -> str:
     """A text with blanks behind it, for lines that stand in columns; a Chinese character is two wide."""
     return text + " " * (width - sum(1 + (east_asian_width(letter) in "WF") for letter in text))

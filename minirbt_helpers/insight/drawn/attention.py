@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ...errors import CourseError
-from ...language import _
+from ...language import _, labelled
 from ...names import shown_name
 from ..measured.attention import KINDS, Attention, Binding, Match, Unit, gaze, head_distances, head_matches
 from ..measured.reading import Reading
@@ -46,7 +46,7 @@ def _most(data: Attention, layer: int, head: int) -> str:
     shares = data.shares[layer - 1, head - 1]
     best = zip(data.labels, shares, shares.argmax(-1), strict=True)
     looks = (f"{label} → {data.labels[key]} {row[key]:.2f}" for label, row, key in best)
-    return _("each looks most at: {targets}").format(targets=", ".join(looks))
+    return _("each looks most at: {targets}").format(targets=_(", ").join(looks))
 
 
 def draw_layer(reading: Reading, layer: int, unit: Unit = "characters", columns: int = 4) -> Drawing:
@@ -87,7 +87,7 @@ def draw_all_heads(reading: Reading, unit: Unit = "characters") -> Drawing:
 
 
 def _profile(kinds: Mapping[str, np.ndarray], layer: int, head: int) -> str:
-    return "\n".join(f"{_(kind)}: {kinds[kind][layer, head]:.2f}" for kind in KINDS)
+    return "\n".join(labelled(_(kind), f"{kinds[kind][layer, head]:.2f}") for kind in KINDS)
 
 
 def draw_head_pair(
@@ -202,7 +202,7 @@ def _small(data: Attention, layer: int, head: int, cell: float) -> Drawing:
     picture.add(Box(0, top, width, count * cell, colour="line"))
     for place, (label, row) in enumerate(zip(data.labels, shares, strict=True)):
         best = np.argsort(-row)[:4]
-        looks = ", ".join(f"{data.labels[key]} {row[key]:.2f}" for key in best)
+        looks = _(", ").join(f"{data.labels[key]} {row[key]:.2f}" for key in best)
         picture.add(Box(0, top + place * cell, width, cell, tip=f"{label} → {looks}"))
     return picture
 
@@ -283,7 +283,8 @@ def draw_word_binding(bindings: Mapping[str, Binding], named: int = 4) -> Drawin
     note = _(
         "a point is 1% of a character's attention, a dot is a head, bars are ± 2 standard errors over {count} sentences"
     ).format(count=len(next(iter(bindings.values())).inside))
-    best = "; ".join(f"{shown_name(name)} {100 * binding.difference.max():+.1f}" for name, binding in bindings.items())
+    highest = {shown_name(name): 100 * binding.difference.max() for name, binding in bindings.items()}
+    best = _("; ").join(f"{name} {points:+.1f}" for name, points in highest.items())
     alt = _("strongest head of each model: {heads}").format(heads=best)
     return finished(titled(picture, title, ""), (note,), title, alt)
 

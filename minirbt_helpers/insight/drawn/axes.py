@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
+from ...language import _
 from ...names import shown_name
 
 BASELINE = {"color": "#444444", "linestyle": "--", "linewidth": 1.2, "zorder": 1}
@@ -95,4 +96,4 @@ def legend_beside(axes: Axes, title: str = "", gap: float = 0.01) -> None:
 
 def listed(shares: dict[str, float]) -> str:
     """Shares by name, as a list in words: what an alt text says of bars."""
-    return ", ".join(f"{shown_name(name)} {share:.1%}" for name, share in shares.items())
+    return _(", ").join(f"{shown_name(name)} {share:.1%}" for name, share in shares.items())

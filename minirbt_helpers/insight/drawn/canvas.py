@@ -23,6 +23,7 @@ from matplotlib.patches import Circle, FancyBboxPatch
 from PIL import Image
 
 from ...errors import CourseError
+from ...language import _
 from ...workspace import atomic_file
 from .theme import THEMES, chinese_face, chinese_font, role_of
 
@@ -289,7 +290,7 @@ def finished(drawing: Drawing, notes: Sequence[str], title: str, alt: str = "") 
     """
     margin, width = 10, max([drawing.width, *(text_width(note, SMALL) for note in notes)])
     whole = Drawing(width + 2 * margin, drawing.height + 2 * margin + NOTE * len(notes), title)
-    whole.alt = ". ".join(filter(None, (title, alt, *notes)))
+    whole.alt = _(". ").join(filter(None, (title, alt, *notes)))
     whole.place(drawing, margin, margin)
     for number, note in enumerate(notes):
         whole.add(Text(margin, margin + drawing.height + (number + 0.6) * NOTE, note, SMALL, "faint", "start"))

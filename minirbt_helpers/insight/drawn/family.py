@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from transformers import BertConfig
 
-from ...language import N_, _
+from ...language import N_, _, labelled
 from ...models import ARCHITECTURES, Architecture, Shape
 from ...models.architectures import FULL_VOCABULARY, Scale
 from ...names import shown_name
@@ -40,9 +40,9 @@ def draw_family(scale: Scale = "full", vocabulary: int = FULL_VOCABULARY) -> Fig
     sample = _("sample scale, {vocabulary:,} vocabulary entries").format(vocabulary=vocabulary)
     source = _("parameters as published") if scale == "full" else sample
     title = _("The family: one bar is one layer, as wide as its hidden states ({source})").format(source=source)
-    taught = "; ".join(_taught(*lesson[:3]) for lesson in LESSONS)
-    stacks = ", ".join(f"{name} {_sizes(shape)}" for name, shape in shapes.items())
-    figure, (axes,) = panels([title], (11, 5.4), f"{title}. {stacks}. {taught}")
+    taught = _("; ").join(_taught(*lesson[:3]) for lesson in LESSONS)
+    stacks = _(", ").join(f"{name} {_sizes(shape)}" for name, shape in shapes.items())
+    figure, (axes,) = panels([title], (11, 5.4), _(". ").join((title, stacks, taught)))
     widest = max(shape.hidden for shape in shapes.values())
     middles: dict[str, float] = {}
     right = 0.0
@@ -61,7 +61,7 @@ def draw_family(scale: Scale = "full", vocabulary: int = FULL_VOCABULARY) -> Fig
 
 def _taught(teacher: str, learner: str, how: str) -> str:
     said = _("{learner} from {teacher}: {how}")
-    return said.format(learner=learner, teacher=teacher, how=" ".join(_(how).split()))
+    return said.format(learner=learner, teacher=teacher, how=_(how).replace("，\n", "，").replace("\n", " "))
 
 
 def _sizes(shape: Shape) -> str:
@@ -128,7 +128,7 @@ def draw_two_stages(scale: Scale = "full") -> Figure:
     shapes = [ARCHITECTURES[name].shape(scale) for name in chain]
     stages = (_("stage 1: half the depth"), _("stage 2: a third of the width"))
     names = [f"{_(chain[name])} {name}, {one.layers} × {one.hidden}" for name, one in zip(chain, shapes, strict=True)]
-    alt = _("Two stages: {models}. {stages}").format(models=" → ".join(names), stages="; ".join(stages))
+    alt = _("Two stages: {models}. {stages}").format(models=" → ".join(names), stages=_("; ").join(stages))
     figure, (axes,) = panels([""], (9, 3.8), alt)
     for place, ((name, role), shape) in enumerate(zip(chain.items(), shapes, strict=True)):
         width = 1.1 * shape.hidden / shapes[0].hidden
@@ -193,8 +193,8 @@ def draw_layer_pairs(lessons: Mapping[str, tuple[Tower, Tower, Iterable[tuple[in
             as ``training.layer_pairs`` gives them. Boxes are as wide as the models, in proportion.
     """
     lessons = {title: (teacher, student, list(pairs)) for title, (teacher, student, pairs) in lessons.items()}
-    words = (f"{title}: {_pairs_in_words(*lesson)}" for title, lesson in lessons.items())
-    figure, grid = panels(list(lessons), (13 / max(2, len(lessons)), 5), ". ".join(words))
+    words = (labelled(title, _pairs_in_words(*lesson)) for title, lesson in lessons.items())
+    figure, grid = panels(list(lessons), (13 / max(2, len(lessons)), 5), _(". ").join(words))
     for axes, lesson in zip(grid, lessons.values(), strict=True):
         _towers(axes, *lesson)
     return figure
@@ -203,7 +203,7 @@ def draw_layer_pairs(lessons: Mapping[str, tuple[Tower, Tower, Iterable[tuple[in
 def _pairs_in_words(teacher: Tower, student: Tower, pairs: list[tuple[int, int]]) -> str:
     feeds = (f"{_(teacher.boxes[theirs])} → {_(student.boxes[ours])}" for theirs, ours in pairs)
     said = _("{teacher} to {student}, {boxes}")
-    return said.format(teacher=shown_name(teacher.name), student=shown_name(student.name), boxes=", ".join(feeds))
+    return said.format(teacher=shown_name(teacher.name), student=shown_name(student.name), boxes=_(", ").join(feeds))
 
 
 def _towers(axes: Axes, teacher: Tower, student: Tower, pairs: list[tuple[int, int]]) -> None:

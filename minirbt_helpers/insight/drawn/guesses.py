@@ -142,7 +142,7 @@ def draw_layer_guesses(guesses: Mapping[str, Guesses], truth: str = "", text: st
     drawn = [
         titled(_guess_table(rows, deepest, name, truth), shown_name(name), name, 13) for name, rows in guesses.items()
     ]
-    last = "; ".join(f"{shown_name(name)} {rows[-1][0][0]} {rows[-1][0][1]:.1%}" for name, rows in guesses.items())
+    last = _("; ").join(f"{shown_name(name)} {rows[-1][0][0]} {rows[-1][0][1]:.1%}" for name, rows in guesses.items())
     title = _("What fills the gap in {text}").format(text=text) if text else _("What fills the gap, layer by layer")
     words = _(
         "a row is a hidden state (left: its number) put into the MLM head, which was trained on the last one alone"

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ...language import _
+from ...language import _, labelled
 from ...names import shown_name
 from ..measured.hidden_states import Projection, matched_means, token_paths
 from ..measured.reading import Reading
@@ -33,11 +33,11 @@ def draw_cka(
         panel.add(Text(34, panel.height + 8, words, 12, "text", "start"))
         panel.height += 18
         drawn.append(titled(panel, title, "", 13))
-        found.append(f"{title}: {words}")
+        found.append(labelled(title, words))
     title = _("CKA of hidden states: {teacher} and {student}")
     title = title.format(teacher=shown_name(teacher), student=shown_name(student))
     note = _("outlined: the matched pairs; the colour grows from 0 (none) to 1 (full)")
-    return finished(titled(shelf(drawn, "", 30), title, ""), (note,), title, "; ".join(found))
+    return finished(titled(shelf(drawn, "", 30), title, ""), (note,), title, _("; ").join(found))
 
 
 def _numbers(matrix: np.ndarray, pairs: Sequence[tuple[int, int]], teacher: str, student: str) -> Drawing:
@@ -159,7 +159,7 @@ def draw_hidden_match(
     states = {ours: student, _("→ projection →"): projected, theirs: teacher, missed: gap}
     states = {title: values for title, values in states.items() if values is not None}
     widths = [values.shape[1] for values in states.values()]
-    alt = _("A hidden match of {count} tokens: {panels}").format(count=len(tokens), panels=", ".join(states))
+    alt = _("A hidden match of {count} tokens: {panels}").format(count=len(tokens), panels=_(", ").join(states))
     size, margin = (13 / len(states), 0.28 * len(tokens)), (0, 0.8)
     figure, grid = panels(list(states), size, alt, margin=margin, sharey=True, width_ratios=widths)
     reach = teacher.abs().quantile(0.99).item()

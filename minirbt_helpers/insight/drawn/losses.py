@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ...errors import CourseError
-from ...language import N_, _
+from ...language import N_, _, labelled
 from ...names import shown_name
 from ..measured.losses import Curve, Rows, loss_curve, match_curves, matched_layer
 from .axes import BASELINE, in_percent, listed, plot
@@ -44,8 +44,9 @@ def draw_temperatures(
     best = logits.topk(top).indices  # [top]; the same order at every temperature
     names = tokenizer.convert_ids_to_tokens(best.tolist())
     shares = {temperature: (logits / temperature).softmax(-1)[best].tolist() for temperature in temperatures}
-    lists = ". ".join(
-        f"T = {temperature:g}: {listed(dict(zip(names, of, strict=True)))}" for temperature, of in shares.items()
+    lists = _(". ").join(
+        labelled(f"T = {temperature:g}", listed(dict(zip(names, of, strict=True))))
+        for temperature, of in shares.items()
     )
     alt = _("Probabilities by temperature. {shares}").format(shares=lists)
     figure = plot((8, 3.8), alt)
@@ -118,8 +119,8 @@ def _losses_in_words(runs: Mapping[str, Rows]) -> str:
     for name, rows in runs.items():
         curves = {title: loss_curve(rows, key) for key, title in PLOTTED.items()}
         ways = [_way(_(title), of, ".3g") for title, of in curves.items() if of]
-        found.append(f"{shown_name(name)}: {', '.join(ways)}")
-    return _("Losses step by step, first to last. {losses}").format(losses=". ".join(found))
+        found.append(labelled(shown_name(name), _(", ").join(ways)))
+    return _("Losses step by step, first to last. {losses}").format(losses=_(". ").join(found))
 
 
 def _way(title: str, curve: Curve, digits: str) -> str:
@@ -159,7 +160,7 @@ def draw_match_losses(rows: Rows, name: str = "student", width: float = 118) -> 
     curves = {match: curve for match, curve in match_curves(rows).items() if matched_layer(match)[0] == "hidden"}
     if not curves:
         raise CourseError("no hidden match was trained", fix="give a run with hidden_weight above 0")
-    alt = ", ".join(_way(match, curve, ".2f") for match, curve in curves.items())
+    alt = _(", ").join(_way(match, curve, ".2f") for match, curve in curves.items())
     top = max(value for curve in curves.values() for _, value in curve)
     drawn = [
         _match_panel(curve, match.removeprefix("hidden ").replace("-", " → "), top, role_of(name), width)

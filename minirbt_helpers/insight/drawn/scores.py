@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.transforms import Bbox
 
-from ...language import N_, _
+from ...language import N_, _, labelled
 from ...names import shown_name
 from ..measured.scores import Result, Scores, shares_and_errors
 from .axes import BASELINE, in_percent, legend_beside, listed, log_ticks, name_rows, note, panels
@@ -41,7 +41,7 @@ def draw_accuracies(groups: Mapping[str, Mapping[str, Result]], floor: str | Non
     said = _("{title} ({count} masked tokens, ± 1 standard error)")
     titles = [said.format(title=title, count=_asked(results)) for title, results in groups.items()]
     shares = [{name: result["top1"] for name, result in results.items()} for results in groups.values()]
-    lists = ". ".join(f"{title}: {listed(of)}" for title, of in zip(groups, shares, strict=True))
+    lists = _(". ").join(labelled(title, listed(of)) for title, of in zip(groups, shares, strict=True))
     alt = _("Top-1 accuracy. {scores}").format(scores=lists)
     size = (8 if len(groups) == 1 else 6.5, 0.6 + 0.36 * max(map(len, groups.values())))
     figure, grid = panels(titles, size, alt, sharex=True)
@@ -81,10 +81,11 @@ def draw_accuracy_by_depth(curves: Mapping[str, Mapping[int, Result]], marked: i
         marked: a number of layers to mark with a vertical line.
     """
     said = _("{count} layers {share:.1%}")
-    lists = ". ".join(
-        f"{shown_name(name)}: " + ", ".join(said.format(count=size, share=one["top1"]) for size, one in curve.items())
+    scores = {
+        name: [said.format(count=size, share=one["top1"]) for size, one in curve.items()]
         for name, curve in curves.items()
-    )
+    }
+    lists = _(". ").join(labelled(shown_name(name), _(", ").join(of)) for name, of in scores.items())
     alt = _("Top-1 accuracy by number of layers kept, without further training. {scores}").format(scores=lists)
     figure, (axes,) = panels([_("Copies without further training, ± 1 standard error")], (8, 3.4), alt)
     for name, curve in curves.items():
@@ -112,7 +113,7 @@ def draw_task_scores(results: Scores, baselines: Mapping[str, float | None], col
         colours: per model, a name of :data:`PALETTE`.
     """
     means = {task: {name: statistics.fmean(of) for name, of in models.items()} for task, models in results.items()}
-    lists = ". ".join(f"{task}: {listed(of)}" for task, of in means.items())
+    lists = _(". ").join(labelled(task, listed(of)) for task, of in means.items())
     alt = _("Mean scores on dev rows. {scores}").format(scores=lists)
     figure, grid = panels(list(results), (3.4, 3.2), alt, margin=(1.6, 0.6), sharey=True)
     for axes, (task, models) in zip(grid, results.items(), strict=True):
@@ -163,7 +164,7 @@ def draw_learning_rates(
         baseline: the majority class; a dashed line.
         title: above the picture.
     """
-    lists = ". ".join(f"{shown_name(name)}: {_in_words(by_rate)}" for name, by_rate in curves.items())
+    lists = _(". ").join(labelled(shown_name(name), _in_words(by_rate)) for name, by_rate in curves.items())
     alt = _("{title} by learning rate. {scores}").format(title=title or _("Scores"), scores=lists)
     figure, (axes,) = panels([title], (8, 3.8), alt)
     for name, by_rate in curves.items():
@@ -198,7 +199,7 @@ def draw_epochs(
         title: above the panels.
         colour: a name of :data:`PALETTE`.
     """
-    lists = ". ".join(f"{task}: {_in_words(by)}" for task, by in curves.items())
+    lists = _(". ").join(labelled(task, _in_words(by)) for task, by in curves.items())
     alt = _("Mean scores by epochs. {scores}").format(scores=lists)
     figure, grid = panels(list(curves), (2.2, 2.6), alt, columns=5, margin=(0.4, 0.8), sharey=True)
     for axes, (task, by_epochs) in zip(grid, curves.items(), strict=True):
@@ -273,7 +274,7 @@ def draw_kept_shares(kept: Mapping[str, float], places: Mapping[str, Mapping[str
         places: by measure ("million parameters", "milliseconds"), where each model stands.
         title: above the panels.
     """
-    alt = f"{title or _('Kept')}: {listed(dict(kept))}"
+    alt = labelled(title or _("Kept"), listed(dict(kept)))
     figure, grid = panels([""] * len(places), (5.4, 3.8), alt, sharey=True)
     shown = []
     for axes, (unit, where) in zip(grid, places.items(), strict=True):
@@ -290,9 +291,9 @@ def _quality_in_words(shown: Scores, places: Mapping[str, float], unit: str, tit
     for task, models in shown.items():
         means = {name: statistics.fmean(models[name]) for name in sorted(models, key=places.get)}
         placed = {f"{shown_name(name)} ({places[name]:.3g})": mean for name, mean in means.items()}
-        lists.append(f"{task}: {listed(placed)}")
+        lists.append(labelled(task, listed(placed)))
     said = _("{title}; in brackets {unit}. {scores}")
-    return said.format(title=title or _("Scores"), unit=_(unit), scores=". ".join(lists))
+    return said.format(title=title or _("Scores"), unit=_(unit), scores=_(". ").join(lists))
 
 
 def _dots(axes: Axes, models: Mapping[str, Sequence[float]], places: Mapping[str, float]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from matplotlib.figure import Figure
 
-from ...language import _
+from ...language import _, labelled
 from ...models import Architecture
 from ...models.architectures import Scale
 from ...names import shown_scale
@@ -29,7 +29,7 @@ def draw_parameters(architectures: Iterable[Architecture], scale: Scale, vocabul
         for total, part in zip(totals, rest, strict=True)
     ]
     title = _("Parameters at {scale}").format(scale=shown_scale(scale))
-    alt = f"{title}: " + "; ".join(f"{one.name} {words}" for one, words in zip(family, notes, strict=True))
+    alt = labelled(title, _("; ").join(f"{one.name} {words}" for one, words in zip(family, notes, strict=True)))
     figure, (axes,) = panels([title], (8, 3), alt)
     places = range(len(family))
     axes.barh(places, within, color=PALETTE["teacher"], height=0.68, label=_("layers and MLM head"))

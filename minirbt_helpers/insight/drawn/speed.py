@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...language import N_, _
+from ...language import N_, _, labelled
 from ...models import ARCHITECTURES
 from ...names import shown_name
 from ..measured.published import TEACHER
@@ -63,7 +63,7 @@ def draw_time_parts(timings: Timings, title: str = "") -> Figure:
         title: above the picture.
     """
     medians = {name: _medians(rounds) for name, rounds in timings.items()}
-    alt = f"{title or _('Where the time goes')}: " + "; ".join(map(_parts_in_words, medians, medians.values()))
+    alt = labelled(title or _("Where the time goes"), _("; ").join(map(_parts_in_words, medians, medians.values())))
     figure, (axes,) = panels([title], (9, 0.9 + 0.42 * len(timings)), alt)
     for place, of in enumerate(medians.values()):
         shares = {part: of[part] / of[WHOLE] for part in PARTS}
@@ -84,7 +84,7 @@ def draw_time_parts(timings: Timings, title: str = "") -> Figure:
 
 
 def _parts_in_words(name: str, of: Mapping[str, float]) -> str:
-    shares = ", ".join(f"{_(part)} {of[part] / of[WHOLE]:.0%}" for part in PARTS)
+    shares = _(", ").join(f"{_(part)} {of[part] / of[WHOLE]:.0%}" for part in PARTS)
     said = _("{model} {time}, of which {shares}")
     return said.format(model=shown_name(name), time=_in_milliseconds(of[WHOLE]), shares=shares)
 
@@ -104,9 +104,8 @@ def draw_speed_reasons(columns: Mapping[str, Mapping[str, float]], title: str = 
         columns: by what they are ("arithmetic", "measured" …), the speed-up of each model.
         title: above the picture.
     """
-    alt = f"{title or _('Speed-ups')}: " + "; ".join(
-        f"{name} " + ", ".join(f"{_(words)} {values[name]:.1f}" for words, values in columns.items()) for name in OTHERS
-    )
+    reasons = (_(", ").join(f"{_(words)} {values[name]:.1f}" for words, values in columns.items()) for name in OTHERS)
+    alt = labelled(title or _("Speed-ups"), _("; ").join(map(" ".join, zip(OTHERS, reasons, strict=True))))
     figure, (axes,) = panels([title], (10, 3.8), alt)
     width = 0.8 / len(columns)
     colours = ("other", "accent", "teacher", "student", "one-stage")
@@ -135,7 +134,7 @@ def draw_product_rates(rows: Sequence[Mapping]) -> Figure:
     fastest = _("{precision}, the fastest: {rate:,.0f} GFLOP/s")
     titles = [fastest.format(precision=row["precision"], rate=peak / 1e9) for row, peak in named]
     alt = _("The FFN product as a share of the fastest product, by width and tokens at once. {panels}")
-    alt = alt.format(panels="; ".join(titles))
+    alt = alt.format(panels=_("; ").join(titles))
     figure, grid = panels(titles, (4.6, 3.6), alt, margin=(1, 0), sharey=True)
     for axes, row, peak in zip(grid, rows, peaks, strict=True):
         for tokens, rates in row["rates"].items():

@@ -10,7 +10,7 @@ from html import escape
 
 from transformers import PreTrainedTokenizerBase
 
-from ...language import N_, _
+from ...language import N_, _, labelled
 from ..measured.words import masking_states, spans, token_words
 from .canvas import Box, Drawing, Line, Shape, Text, TextPicture, finished, stack, text_width, titled
 from .theme import PALETTE
@@ -72,7 +72,7 @@ def draw_words(rows: Mapping[str, Sequence[str]], compare: bool = False) -> Text
         ]
         for title, words in rows.items()
     }
-    said = "; ".join(f"{title}: {' | '.join(words)}" for title, words in rows.items())
+    said = _("; ").join(labelled(title, " | ".join(words)) for title, words in rows.items())
     return _rows(drawn, _("Words as brackets. {rows}").format(rows=said))
 
 
@@ -91,7 +91,8 @@ def draw_blocks(blocks: Sequence[Mapping], tokenizer: PreTrainedTokenizerBase) -
         _("block {number}").format(number=number): _block_words(block, any(after[1:2]), tokenizer)
         for number, (block, after) in enumerate(zip(blocks, following, strict=True))
     }
-    said = "; ".join(f"{title}: {' | '.join(''.join(word.cells) for word in words)}" for title, words in drawn.items())
+    cut = {title: " | ".join("".join(word.cells) for word in words) for title, words in drawn.items()}
+    said = _("; ").join(labelled(title, words) for title, words in cut.items())
     return _rows(drawn, _("Blocks with words as brackets and continuation flags. {rows}").format(rows=said))
 
 
@@ -262,8 +263,8 @@ def _masking_in_words(masked: Mapping[str, Masked]) -> str:
         title: [sum(state == kind for word in words for *_, state in word) for kind in MASKED]
         for title, words in masked.items()
     }
-    return "; ".join(
-        f"{title}: " + ", ".join(f"{count} {_(MASKED[kind][1])}" for kind, count in zip(MASKED, of, strict=True))
+    return _("; ").join(
+        labelled(title, _(", ").join(f"{count} {_(MASKED[kind][1])}" for kind, count in zip(MASKED, of, strict=True)))
         for title, of in counts.items()
     )
 
@@ -292,7 +293,7 @@ def _masked_shapes(x: float, y: float, before: str, after: str, state: str) -> l
         seen = before if _special(before) else seen
         return [_fitting(x + WIDE / 2, y + 28, seen, 16, "faint" if _special(before) else "text")]
     role, meaning = MASKED[state]
-    tip = f"{before}: {_(meaning)}" + f", {after}" * (state == "random")
+    tip = labelled(before, _(meaning)) + f", {after}" * (state == "random")
     chip = Box(x + 1, y, WIDE - 2, 40, role, role, opacity=0.25, radius=4, tip=tip)
     answer = _fitting(x + WIDE / 2, y + 10, before.removeprefix("##"), 12)
     return [chip, answer, _fitting(x + WIDE / 2, y + 28, seen, 16)]
