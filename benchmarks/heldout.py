@@ -6,7 +6,7 @@ that know no more than counts: the most frequent tokens, and those most frequent
 masked, to the right; if both are, anywhere). Every chosen token is replaced by [MASK], and all are asked the same.
 Besides, the gaps of data_samples/cloze.jsonl, and of cloze_unseen.jsonl, which nobody looked at while a model was made.
 
-    python benchmarks/heldout.py --text runs/family/train --heldout wiki=runs/family/heldout \\
+    python benchmarks/heldout.py --text runs/family/wiki --heldout wiki=runs/family/heldout \\
         --heldout sample=data_samples/corpus/heldout --output data_samples/results/heldout.json
 """
 

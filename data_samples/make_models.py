@@ -1,7 +1,6 @@
 """Train the shipped models anew, with the package's own commands, and ship them.
 
-    python data_samples/make_texts.py CORPORA WORK --mixture wiki                 # texts and tokenizer
-    python data_samples/make_texts.py CORPORA WORK/technical --mixture technical  # what the teacher reads first
+    python data_samples/make_texts.py CORPORA WORK     # texts and tokenizer
     python data_samples/make_models.py WORK            # hours on two cores; run it again to go on
     python data_samples/make_models.py WORK --ship     # measure, and write data_samples/models
 
@@ -18,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from make_texts import HELD_OUT as LAST_LINES
+from make_texts import MIXTURES, SAMPLE_TIMES, SOURCES, WIKI
 from transformers import BertForMaskedLM, BertTokenizer
 
 from minirbt_helpers.tasks import as_markdown
@@ -27,7 +28,7 @@ SHIPPED = HERE / "models"
 HELD_OUT = HERE / "results" / "heldout.json"
 GROWTH = HERE / "results" / "growth.jsonl"
 COMMON = "--teacher {work}/{teacher} --heldout {work}/heldout --output-dir {work}/runs --precision {precision}"
-READING = f"{COMMON} --text {{work}}/train"
+READING = f"{COMMON} --text {{work}}/wiki"
 RAISED = "--learning-rate 1.2e-3 --mask-probability 0.2 --checkpoint-every 200"
 BATCH = "--length 128 --batch-size 32 --micro-batch 16 --evaluate-every 100 --checkpoint-every 200"
 DISTILLED = f"distill {READING}"
@@ -48,12 +49,12 @@ FAMILY = {
         "RoBERTa-wwm-ext",
         "The teacher: pre-trained from nothing, three layers, then six, then twelve; then on other texts",
         (
-            f"pretrain {COMMON} --text {{work}}/technical/train --minutes 80 --compile --batch-size 64 "
+            f"pretrain {COMMON} --text {{work}}/technical --minutes 80 --compile --batch-size 64 "
             f"--micro-batch 32 {RAISED} --evaluate-every 200 --output {{work}}/teacher-first",
-            f"pretrain {READING} --model {{work}}/teacher-first --length 64 --batch-size 64 --micro-batch 32 {RAISED} "
-            "--warmup 0.01 --decay 0 --steps 3000 --evaluate-every 500 --output {work}/teacher-more",
-            f"pretrain {READING} --model {{work}}/teacher-more --length 128 --batch-size 32 --micro-batch 16 {RAISED} "
-            "--warmup 0.01 --steps 2800 --evaluate-every 400 --output {work}/teacher",
+            f"pretrain {READING} --model {{work}}/teacher-first --length 64 --batch-size 64 --micro-batch 64 {RAISED} "
+            "--warmup 0.0167 --decay 0 --steps 1800 --evaluate-every 500 --output {work}/teacher-more",
+            f"pretrain {COMMON} --text {{work}}/sentences --model {{work}}/teacher-more --length 128 --batch-size 32 "
+            f"--micro-batch 32 {RAISED} --warmup 0.02 --steps 2300 --evaluate-every 400 --output {{work}}/teacher",
         ),
     ),
     "assistant": (
@@ -91,6 +92,8 @@ FAMILY = {
         ),
     ),
 }
+# What a model has read, where it is more than one mixture; a column of its card each.
+MIXTURES_READ = {"teacher": {"first": "technical", "then": "wiki", "last": "sentences"}}
 CARD = """---
 language: zh
 license: cc-by-sa-4.0
@@ -123,18 +126,6 @@ replaced by [MASK]; `benchmarks/heldout.py` asks every model the same.
 **Licence** CC BY-SA 4.0, as some of the texts are. **Intended use** teaching and testing: it is a quarter as wide as
 the published model and saw millions of tokens, not billions. It knows little, and what it says is not to be relied on.
 """
-TEXTS = """| source | licence | used |
-|---|---|---|
-| Common Voice, wiki sentences (mozilla) | CC0 | all but the last 2,000 lines, 5 times; once in traditional form |
-| Lu Xun, collected works | public domain | twice |
-| sample corpus of this course, training part | CC0 | 6 times; once in traditional form |
-| Chinese statutes (LawRefBook/Laws) | outside copyright | 0.6M characters |
-| LCTT translations (LCTT/TranslateProject) | Apache-2.0 repository | 2.5M characters |
-| freeCodeCamp news translations | CC BY-SA 4.0 | all, 0.45M characters |
-| d2l-zh, JavaGuide, TensorFlow docs, Paddle docs | Apache-2.0 | 0.15M characters each |
-| React docs | CC BY 4.0 | 0.15M characters |
-| OI-wiki | CC BY-SA 4.0 | 0.15M characters |
-| PingCAP docs | CC BY-SA 3.0 | 0.15M characters |"""
 
 
 def main() -> None:
@@ -143,6 +134,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--only", action="append", choices=FAMILY, help="train these alone; repeat")
     parser.add_argument("--processes", type=int, default=2, help="processes that share a run, a core each")
+    parser.add_argument("--precision", default="bf16", help="fp32 where the processor has no bfloat16 tiles (AMX)")
     parser.add_argument("--ship", action="store_true")
     parser.add_argument("--hardware", default="two CPU cores", help="for the cards")
     asked = parser.parse_args()
@@ -151,12 +143,13 @@ def main() -> None:
         return
     for name in asked.only or FAMILY:
         for command in FAMILY[name][2]:
-            run(command.format(work=asked.work, teacher=teacher_of(name)), asked.work / f"{name}.log", asked.processes)
+            command = filled(command, asked.work, name, asked.precision)
+            run(command, asked.work / f"{name}.log", asked.processes)
 
 
-def teacher_of(name: str) -> str:
-    """Whose tokenizer a run has: the teacher's own is there before it."""
-    return "tokenizer" if name == "teacher" else "teacher"
+def filled(command: str, work: Path | str, name: str, precision: str) -> str:
+    """A command of the family with its folders; the teacher's tokenizer is there before the teacher."""
+    return command.format(work=work, teacher="tokenizer" if name == "teacher" else "teacher", precision=precision)
 
 
 def run(command: str, log: Path, processes: int) -> None:
@@ -176,7 +169,7 @@ def ship(work: Path, hardware: str) -> None:
         half(work / name, SHIPPED / name)
     held_out = [f"wiki={work}/heldout", f"sample={HERE}/corpus/heldout"]
     measured = [word for text in held_out for word in ("--heldout", text)]
-    benchmark = [sys.executable, str(HERE.parent / "benchmarks" / "heldout.py"), "--text", str(work / "train")]
+    benchmark = [sys.executable, str(HERE.parent / "benchmarks" / "heldout.py"), "--text", str(work / "wiki")]
     subprocess.run([*benchmark, *measured, "--output", str(HELD_OUT)], check=True)
     with open(GROWTH, "w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row) + "\n" for row in growth(work, "teacher"))
@@ -209,10 +202,10 @@ def card(work: Path, name: str, figures: dict, hardware: str) -> str:
         entries=config.vocab_size,
         parameters=sum(weight.numel() for weight in model.parameters()) / 1e6,
         story=story + ".",
-        commands="\n".join(f"minirbt {one.format(work='WORK', teacher=teacher_of(name))}" for one in commands),
+        commands="\n".join(f"minirbt {filled(one, 'WORK', name, precision_of(one, work))}" for one in commands),
         hardware=hardware,
         tokens=sum(one["steps"] * tokens_per_step(one) for one in map(settings, phases(work, name))) / 1e6,
-        texts=TEXTS,
+        texts=texts_read(MIXTURES_READ.get(name, {"used": "wiki"})),
         tables="\n\n".join(table(text, figures[text], list(compared)) for text in ("wiki", "sample")),
         asked=", ".join(
             f"{figures[text]['whole words'][name]['masked']:,} of the {text} text" for text in ("wiki", "sample")
@@ -220,9 +213,42 @@ def card(work: Path, name: str, figures: dict, hardware: str) -> str:
     )
 
 
+def texts_read(columns: dict[str, str]) -> str:
+    """A table of the texts: source, licence, and how much of them is in each mixture."""
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
+    for corpus, (source, licence) in SOURCES.items():
+        cells = {column: share(corpus, *MIXTURES[mixture].get(corpus, (0, 0))) for column, mixture in columns.items()}
+        if any(cells.values()):
+            lines[source, *cells.values()] = {"source": source, "licence": licence} | cells
+    own = {"source": "sample corpus of this course, training part", "licence": "CC0"}
+    own |= dict.fromkeys(columns, f"{SAMPLE_TIMES} times; once in traditional form")
+    return as_markdown([*lines.values(), own])
+
+
+def share(corpus: str, times: int, most: int | None) -> str:
+    """How much of a corpus is in a mixture, in words; nothing where none is."""
+    if not times:
+        return ""
+    how_often = {1: "once", 2: "twice"}.get(times, f"{times} times")
+    if corpus == WIKI:
+        return f"all but the last {LAST_LINES:,} lines, {how_often}; once in traditional form"
+    return f"all, {how_often}" if most is None else f"{most / 1e6:g}M characters of each file, {how_often}"
+
+
 def phases(work: Path, name: str) -> list[Path]:
     """The folders of a model's runs, the earlier ones first."""
-    return [*sorted(work.glob(f"{name}-growth/phase-[0-9]")), *work.glob(f"{name}-short"), work / name]
+    outputs = [output_of(command, work) for command in FAMILY[name][2] if not command.startswith("init")]
+    return [phase for one in outputs for phase in (*sorted(work.glob(f"{one.name}-growth/phase-[0-9]")), one)]
+
+
+def output_of(command: str, work: Path) -> Path:
+    """Where a command of the family leaves its model."""
+    return work / command.split("--output {work}/")[1].split()[0]
+
+
+def precision_of(command: str, work: Path) -> str:
+    """The number format that a command was run in; none where nothing is trained."""
+    return "" if command.startswith("init") else settings(output_of(command, work))["precision"]
 
 
 def settings(phase: Path) -> dict:
