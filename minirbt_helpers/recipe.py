@@ -51,7 +51,9 @@ class Recipe(BaseModel):
     student: str = Field(default="MiniRBT-H256", description="architecture of the student, or its shape: 6x256x1024x8")
 
     length: int = Field(ge=4, description="tokens per block")
-    mask_unit: Literal["word", "token"] = Field(default="word", description="what is masked as one")
+    mask_unit: Literal["word", "token", "both"] = Field(
+        default="word", description="what is masked as one; both: words in half of the blocks, tokens in the others"
+    )
     mask_probability: float = Field(default=0.15, gt=0, lt=1, description="share of tokens chosen for prediction")
     mask_budget: Literal["published", "fair"] = Field(
         description="published: passes over words that do not fit; fair: all words have nearly the same chance"

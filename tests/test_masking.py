@@ -127,6 +127,18 @@ def test_the_word_that_crosses_a_fair_budget_is_taken_by_chance(tokenizer):
     assert abs(np.mean(counts) - 6) < 0.25
 
 
+def test_half_of_the_blocks_are_masked_by_words_and_half_by_tokens(tokenizer):
+    """Words of two tokens: in some blocks all that is hidden is hidden in pairs, in the others hardly any."""
+    flags = [False, *[place % 2 == 1 for place in range(60)], False]
+    block = {"input_ids": [2, *range(10, 70), 3], "continues": flags}
+    asked = (WholeWordCollator(tokenizer, "both")([block] * 2000)["labels"][:, 1:-1] != -100).view(2000, 30, 2)
+    halves = asked.sum(2) == 1  # [block, word]: hidden by half
+    whole = ~halves.any(1)
+    assert abs(whole.float().mean() - 0.5) < 0.05  # five standard errors
+    assert halves[~whole].sum(1).float().mean() > 4  # of the nine tokens hidden
+    assert (asked.sum((1, 2)) <= 9).all()
+
+
 @pytest.mark.parametrize("length", first([128, 512]))
 def test_shares_over_a_million_tokens(tokenizer, segmenter, length):
     """Masked 14.5 to 15.5%, 80/10/10 within a point, and not one word cut."""

@@ -31,7 +31,8 @@ class WholeWordCollator:
 
     Args:
         tokenizer: gives [MASK], [PAD], the special ids and the size of the vocabulary.
-        mask_unit: ``"word"`` draws whole words, ``"token"`` single tokens (BERT's first way).
+        mask_unit: ``"word"`` draws whole words, ``"token"`` single tokens (BERT's first way), ``"both"`` whole words
+            in about half of the blocks and single tokens in the others.
         probability: share of the tokens to choose.
         budget: what becomes of a word that is larger than what is left of the share. ``"published"`` passes
             over it, so that the tokens chosen in a block never exceed its rounded share (or one where that is 0);
@@ -59,7 +60,7 @@ class WholeWordCollator:
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        mask_unit: Literal["word", "token"] = "word",
+        mask_unit: Literal["word", "token", "both"] = "word",
         probability: float = 0.15,
         seed: int = 0,
         rank: int | None = None,
@@ -67,8 +68,8 @@ class WholeWordCollator:
     ):
         if tokenizer.mask_token_id is None:
             raise CourseError("the tokenizer has no [MASK]", fix="use a BERT tokenizer")
-        if mask_unit not in ("word", "token"):
-            raise CourseError("unknown mask_unit {unit!r}", fix="'word' or 'token'", unit=mask_unit)
+        if mask_unit not in ("word", "token", "both"):
+            raise CourseError("unknown mask_unit {unit!r}", fix="'word', 'token' or 'both'", unit=mask_unit)
         if budget not in ("published", "fair"):
             raise CourseError("unknown budget {budget!r}", fix="'published' or 'fair'", budget=budget)
         if not 0 < probability < 1:
@@ -90,11 +91,14 @@ class WholeWordCollator:
         many = not isinstance(blocks, Mapping)
         ids, sizes = _pad([row["input_ids"] for row in blocks] if many else blocks["input_ids"], self.pad_id)
         continues, _ = _pad([row["continues"] for row in blocks] if many else blocks["continues"], False)
+        continues = continues.astype(bool)
         inside = np.arange(ids.shape[1]) < sizes[:, None]  # [batch, length]: no padding
         random = np.random.Generator(np.random.SFC64(self._next_seed() if seed is None else seed))
         tickets = random.integers(TICKETS, size=ids.shape, dtype=np.uint32)
         luck = random.random(len(ids)) if self.budget == "fair" else None
-        chosen = self.choose(ids, continues.astype(bool), inside, tickets, luck)
+        if self.mask_unit == "both":
+            continues[random.random(len(ids)) < 0.5] = False
+        chosen = self.choose(ids, continues, inside, tickets, luck)
         labels, places = np.full(ids.shape, IGNORED, np.int64), np.flatnonzero(chosen)
         asked = ids.ravel()[places]
         labels.ravel()[places], ids.ravel()[places] = asked, self.replace(asked, random)
@@ -135,7 +139,7 @@ class WholeWordCollator:
         """How many tokens the word has that begins at each place; 0 where none does: [batch, length]."""
         text = self._text[ids] & inside  # [batch, length]
         begins = text.copy()
-        if self.mask_unit == "word":
+        if self.mask_unit != "token":
             begins[:, 1:] &= ~(continues[:, 1:] & text[:, :-1])
         # With the rows end to end, a word reaches to the next place that begins one or is no text, or begins a row.
         borders = np.flatnonzero(begins | ~text)
