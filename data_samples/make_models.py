@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
@@ -92,8 +92,6 @@ FAMILY = {
         ),
     ),
 }
-# What a model has read, where it is more than one mixture; a column of its card each.
-MIXTURES_READ = {"teacher": {"first": "technical", "then": "wiki", "last": "sentences"}}
 CARD = """---
 language: zh
 license: cc-by-sa-4.0
@@ -133,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--only", action="append", choices=FAMILY, help="train these alone; repeat")
-    parser.add_argument("--processes", type=int, default=2, help="processes that share a run, a core each")
+    parser.add_argument("--processes", type=int, default=1, help="that share a run, as many micro-batches permit")
     parser.add_argument("--precision", default="bf16", help="fp32 where the processor has no bfloat16 tiles (AMX)")
     parser.add_argument("--ship", action="store_true")
     parser.add_argument("--hardware", default="two CPU cores", help="for the cards")
@@ -205,7 +203,7 @@ def card(work: Path, name: str, figures: dict, hardware: str) -> str:
         commands="\n".join(f"minirbt {filled(one, 'WORK', name, precision_of(one, work))}" for one in commands),
         hardware=hardware,
         tokens=sum(one["steps"] * tokens_per_step(one) for one in map(settings, phases(work, name))) / 1e6,
-        texts=texts_read(MIXTURES_READ.get(name, {"used": "wiki"})),
+        texts=texts_read(dict.fromkeys(option(one, "--text") for one in trainings(name))),
         tables="\n\n".join(table(text, figures[text], list(compared)) for text in ("wiki", "sample")),
         asked=", ".join(
             f"{figures[text]['whole words'][name]['masked']:,} of the {text} text" for text in ("wiki", "sample")
@@ -213,15 +211,15 @@ def card(work: Path, name: str, figures: dict, hardware: str) -> str:
     )
 
 
-def texts_read(columns: dict[str, str]) -> str:
-    """A table of the texts: source, licence, and how much of them is in each mixture."""
+def texts_read(mixtures: Collection[str]) -> str:
+    """A table of the texts: source, licence, and how much of them is in each mixture, a column each."""
     lines: dict[tuple[str, ...], dict[str, str]] = {}
     for corpus, (source, licence) in SOURCES.items():
-        cells = {column: share(corpus, *MIXTURES[mixture].get(corpus, (0, 0))) for column, mixture in columns.items()}
+        cells = {mixture: share(corpus, *MIXTURES[mixture].get(corpus, (0, 0))) for mixture in mixtures}
         if any(cells.values()):
             lines[source, *cells.values()] = {"source": source, "licence": licence} | cells
     own = {"source": "sample corpus of this course, training part", "licence": "CC0"}
-    own |= dict.fromkeys(columns, f"{SAMPLE_TIMES} times; once in traditional form")
+    own |= dict.fromkeys(mixtures, f"{SAMPLE_TIMES} times; once in traditional form")
     return as_markdown([*lines.values(), own])
 
 
@@ -237,18 +235,23 @@ def share(corpus: str, times: int, most: int | None) -> str:
 
 def phases(work: Path, name: str) -> list[Path]:
     """The folders of a model's runs, the earlier ones first."""
-    outputs = [output_of(command, work) for command in FAMILY[name][2] if not command.startswith("init")]
-    return [phase for one in outputs for phase in (*sorted(work.glob(f"{one.name}-growth/phase-[0-9]")), one)]
+    outputs = [option(command, "--output") for command in trainings(name)]
+    return [phase for one in outputs for phase in (*sorted(work.glob(f"{one}-growth/phase-[0-9]")), work / one)]
 
 
-def output_of(command: str, work: Path) -> Path:
-    """Where a command of the family leaves its model."""
-    return work / command.split("--output {work}/")[1].split()[0]
+def trainings(name: str) -> list[str]:
+    """The commands of a model in which something is trained."""
+    return [command for command in FAMILY[name][2] if not command.startswith("init")]
+
+
+def option(command: str, name: str) -> str:
+    """The folder of WORK that a command of the family has for an option."""
+    return command.split(f"{name} {{work}}/")[1].split()[0]
 
 
 def precision_of(command: str, work: Path) -> str:
     """The number format that a command was run in; none where nothing is trained."""
-    return "" if command.startswith("init") else settings(output_of(command, work))["precision"]
+    return "" if command.startswith("init") else settings(work / option(command, "--output"))["precision"]
 
 
 def settings(phase: Path) -> dict:

@@ -105,16 +105,16 @@ def main() -> None:
     wiki, sample = lines_of(asked.corpora / f"{WIKI}.txt"), lines_in(SAMPLE / "train")
     held_out = wiki[-HELD_OUT:]
     write(asked.output / "heldout" / "wiki.txt", held_out)
+    not_to_be_read = [*held_out, *lines_in(SAMPLE / "heldout")]
     to_traditional = converter()
+    traditional = [to_traditional(line) for line in [*Unseen(not_to_be_read)(wiki[:-HELD_OUT]), *sample]]
     for mixture, corpora in MIXTURES.items():
-        unseen = Unseen([*held_out, *lines_in(SAMPLE / "heldout")])
+        unseen = Unseen(not_to_be_read)
         for name, (times, most) in corpora.items():
             lines = wiki[:-HELD_OUT] if name == WIKI else lines_of(asked.corpora / f"{name}.txt")
             kept = list(first_characters(unseen(lines), most))
             write(asked.output / mixture / f"{name}.txt", kept * times)
             print(f"{mixture}: {name}: {len(kept):,} of {len(lines):,} lines, {times} times", flush=True)
-            if name == WIKI:
-                traditional = [to_traditional(line) for line in [*kept, *sample]]
         write(asked.output / mixture / "sample.txt", sample * SAMPLE_TIMES)
         write(asked.output / mixture / "traditional.txt", traditional)
 

@@ -96,7 +96,7 @@ class WholeWordCollator:
         random = np.random.Generator(np.random.SFC64(self._next_seed() if seed is None else seed))
         tickets = random.integers(TICKETS, size=ids.shape, dtype=np.uint32)
         luck = random.random(len(ids)) if self.budget == "fair" else None
-        if self.mask_unit == "both":
+        if self.mask_unit == "both":  # in half of the rows every token is a word
             continues[random.random(len(ids)) < 0.5] = False
         chosen = self.choose(ids, continues, inside, tickets, luck)
         labels, places = np.full(ids.shape, IGNORED, np.int64), np.flatnonzero(chosen)

@@ -61,7 +61,8 @@ def draw_family(scale: Scale = "full", vocabulary: int = FULL_VOCABULARY) -> Fig
 
 def _taught(teacher: str, learner: str, how: str) -> str:
     said = _("{learner} from {teacher}: {how}")
-    return said.format(learner=learner, teacher=teacher, how=_(how).replace("，\n", "，").replace("\n", " "))
+    in_one_line = _(how).replace("，\n", "，").replace("\n", " ")  # a Chinese comma has no blank behind it
+    return said.format(learner=learner, teacher=teacher, how=in_one_line)
 
 
 def _sizes(shape: Shape) -> str:
