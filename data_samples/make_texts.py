@@ -2,7 +2,8 @@
 
     python data_samples/make_texts.py CORPORA OUTPUT
 
-CORPORA holds text files, one paragraph per line; a mixture takes of them what it names, and the sample corpus.
+CORPORA holds text files, one paragraph per line; a mixture takes of them what it names, and the sample corpus; the
+one called ``sentences`` takes ``smalltalk.txt``, too: books and encyclopaedias rarely say what the weather is like.
 OUTPUT gets a folder for every mixture, ``heldout/`` (the last 2,000 lines of the wiki sentences) and ``tokenizer/``.
 Lines that share twelve ideographs in a row with held-out text are left out, and of equal lines all but the first.
 benchmarks/results/mixtures.jsonl has what a teacher knows after eight minutes on each mixture (grown from nothing by
@@ -21,7 +22,9 @@ from pathlib import Path
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertTokenizer
 
-SAMPLE = Path(__file__).parent / "corpus"
+HERE = Path(__file__).parent
+SAMPLE = HERE / "corpus"
+SMALL_TALK = "smalltalk"  # everyday sentences written for the course; the rest is in CORPORA
 WIKI, HELD_OUT = "commonvoice_wiki", 2000
 MANUALS = ("d2l_zh", "javaguide", "tf", "paddle", "react", "oiwiki", "pingcap")
 OLD_NOVELS = ("pg_lateqing", "pg_classics", "huanzhu_wuxia")
@@ -50,7 +53,7 @@ MIXTURES: dict[str, Mixture] = {
     "sentences": EVERYDAY | {
         WIKI: (8, None), "tatoeba": (8, None), "wikipedia_shards": (4, None), "commonvoice_tw": (6, None),
         "guides": (6, None), **dict.fromkeys(LONG_NOVELS, (1, 100_000)), **dict.fromkeys(SPEECHES, (1, 150_000)),
-        **dict.fromkeys(OLD_NOVELS, (1, 30_000)),
+        **dict.fromkeys(OLD_NOVELS, (1, 30_000)), SMALL_TALK: (100, None),
     },
     "technical": {
         WIKI: (5, None), "luxun": (2, None), "lctt": (1, 2_500_000), "law": (1, 600_000), "fcc": (1, None),
@@ -60,6 +63,7 @@ MIXTURES: dict[str, Mixture] = {
 PUBLIC = "public domain in China"  # the author's life and 50 years
 # What a corpus is and under which licence.
 SOURCES: dict[str, tuple[str, str]] = {
+    SMALL_TALK: ("Everyday sentences of this course, half of them about the weather", "CC0"),
     WIKI: ("Common Voice, wiki sentences (mozilla)", "CC0"),
     "commonvoice_tw": ("Common Voice, other sentences (mozilla)", "CC0"),
     "tatoeba": ("Tatoeba", "CC BY 2.0 FR"),
@@ -111,7 +115,8 @@ def main() -> None:
     for mixture, corpora in MIXTURES.items():
         unseen = Unseen(not_to_be_read)
         for name, (times, most) in corpora.items():
-            lines = wiki[:-HELD_OUT] if name == WIKI else lines_of(asked.corpora / f"{name}.txt")
+            folder = HERE if name == SMALL_TALK else asked.corpora
+            lines = wiki[:-HELD_OUT] if name == WIKI else lines_of(folder / f"{name}.txt")
             kept = list(first_characters(unseen(lines), most))
             write(asked.output / mixture / f"{name}.txt", kept * times)
             print(f"{mixture}: {name}: {len(kept):,} of {len(lines):,} lines, {times} times", flush=True)
@@ -197,7 +202,7 @@ def make_tokenizer(lines: list[str], converted: list[str]) -> BertTokenizer:
     trainer.train_from_iterator(
         latin, vocab_size=room, limit_alphabet=120, min_frequency=5, special_tokens=SPECIAL, show_progress=False
     )
-    pieces = sorted(trainer.get_vocab(), key=trainer.get_vocab().get)
+    pieces = sorted(trainer.get_vocab())  # the trainer numbers them anew in every run
     entries = list(dict.fromkeys([*SPECIAL, *sorted(alphabet), *pieces]))
     return BertTokenizer(vocab={entry: number for number, entry in enumerate(entries)}, do_lower_case=True)
 

@@ -173,7 +173,7 @@ def test_same_losses_and_gradients(scratch, stage, masked):
 @pytest.mark.slow
 def test_same_student_after_ten_steps(scratch, stage, masked):
     theirs, ours, projections, pupil, recipe = stage
-    before = {name: w.clone() for name, w in ours.items()}
+    before = {name: w.clone() for name, w in (ours | projections).items()}
     losses = partial(scratch.distillation, theirs, ours, projections)
     scratch.train(ours | projections, losses, masked, recipe.learning_rate, "ten steps")
     steps = Steps(recipe, pupil, World(0, 1, torch.device("cpu")))
@@ -181,9 +181,11 @@ def test_same_student_after_ten_steps(scratch, stage, masked):
         batch = {"input_ids": ids, "labels": labels, "positions": masked_positions(labels)}
         steps.take(step + 1, [batch], learning_rate(recipe, step))
     ends = {name.removeprefix("student."): w.detach() for name, w in pupil.named_parameters()}
-    for name, w in (ours | projections).items():
+    moved = {name: w - before[name] for name, w in (ours | projections).items()}
+    for name, w in moved.items():
         if not name.endswith("key.bias"):  # no loss depends on it: it moves by rounding alone
-            close(w, ends[name], 1e-4)
+            apart = (before[name] + w - ends[name]).norm() / w.norm()
+            assert apart < 5e-3, name  # AdamW moves a weight whose gradient is rounding, too, by a whole step
     assert all((w - before[name]).abs().max() > 1e-3 for name, w in ours.items() if "dense.weight" in name)
 
 
