@@ -1,12 +1,13 @@
 """What a way of making a model is worth at sample scale: several ways, the same number of steps, seed by seed.
 
 Every way of a comparison has the same batches, masked alike; start, order and masking change with the
-seed. Measured is all held-out text, whole words masked, in all and for words of two tokens and more; the KD loss is
-that against the 12-layer teacher, whoever taught, for losses against different teachers do not compare. Rows are
+seed. Measured is all held-out text, whole words masked, in all and for words of two tokens and more, and once more
+with single tokens masked (``token_…``); the KD loss is that against the 12-layer teacher, whoever taught, for losses
+against different teachers do not compare. Rows are
 appended to --output, and those that are there already are not made again; a table of this teacher's rows, means and
 standard deviations, goes beside it.
 
-    python benchmarks/students.py gain stages shape start --text T --heldout H --precision bf16
+    python benchmarks/students.py gain temperature units stages shape start --text T --heldout H --precision bf16
 """
 
 import argparse
@@ -29,7 +30,8 @@ from minirbt_helpers.verdict import compare
 
 RESULTS = Path(__file__).parent / "results" / "students.jsonl"
 MODELS = Path(__file__).parents[1] / "data_samples" / "models"
-MEASURED = ("words_top1", "words_top5", "top1", "top5", "mlm_loss", "kd_loss")
+MEASURED = ("words_top1", "words_top5", "top1", "top5", "token_words_top1", "token_top1", "mlm_loss", "kd_loss")
+JUDGED = ("words_top1", "top1", "token_top1")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ WAYS = {
         "student", "assistant", changes={"hard_label_weight": 0.0, "temperature": 8.0, "temperature_squared": False}
     ),
     "two stages": Way("student", "assistant"),
+    "two stages, T = 1": Way("student", "assistant", changes={"temperature": 1.0}),
+    "two stages, T = 1, words and tokens": Way(
+        "student", "assistant", changes={"temperature": 1.0, "mask_unit": "both"}
+    ),
     "one stage": Way("one-stage", "teacher"),
     "one stage, H312": Way("one-stage", "teacher", "RBT4-H312"),
     "RBT6 from the first six layers": Way("assistant", "teacher", "RBT6", tuple(range(6))),
@@ -65,6 +71,8 @@ WAYS = {
 }
 COMPARISONS = {
     "gain": ("plain MLM", "distilled, published losses", "two stages"),
+    "temperature": ("two stages", "two stages, T = 1"),
+    "units": ("two stages, T = 1", "two stages, T = 1, words and tokens"),
     "stages": ("two stages", "one stage"),
     "shape": ("one stage", "one stage, H312"),
     "start": ("RBT6 from the first six layers", "RBT6 from every second layer", "RBT6 from random layers"),
@@ -137,9 +145,10 @@ def make(way: Way, recipe: Recipe, models: Path) -> BertForMaskedLM:
 def measure(model: BertForMaskedLM, recipe: Recipe, teacher: BertForMaskedLM) -> dict:
     """What it knows about all of the held-out text."""
     lesson = Lesson(recipe)
-    figures = held_out(
-        model, lesson.heldout, lesson.tokenizer, teacher=teacher, temperature=recipe.temperature, limit=None
-    )
+    asked = {"teacher": teacher, "temperature": recipe.temperature, "limit": None}
+    figures = held_out(model, lesson.heldout, lesson.tokenizer, **asked)
+    of_tokens = held_out(model, lesson.heldout, lesson.tokenizer, unit="token", limit=None)
+    figures |= {f"token_{name}": of_tokens[name] for name in ("words_top1", "top1")}
     return {name: round(figures[name], 5) for name in (*MEASURED, "masked")}
 
 
@@ -160,16 +169,22 @@ def markdown(rows: list[dict]) -> str:
 
 
 def verdicts(groups: dict[tuple, list[dict]]) -> list[dict[str, str]]:
-    """Every way against the first of its comparison: top-1, in pairs of one seed, which have the same batches."""
+    """Every way against the first of its comparison, in pairs of one seed, which have the same batches."""
     found = []
     for first, *others in COMPARISONS.values():
         for (way, settings), rows in groups.items():
-            base = {row["seed"]: row["top1"] for row in groups.get((first, settings), ())}
-            top1 = {row["seed"]: row["top1"] for row in rows}
-            if way in others and (seeds := sorted(base.keys() & top1.keys())):
-                ruling = compare([top1[seed] for seed in seeds], [base[seed] for seed in seeds], paired=True)
-                found.append({"way": way, "against": first, "trained on, learning rate": settings, "top1": str(ruling)})
+            if way in others and (first, settings) in groups:
+                line = {"way": way, "against": first, "trained on, learning rate": settings}
+                pair = rows, groups[first, settings]
+                found.append(line | {name: ruling(name, *pair) for name in JUDGED})
     return found
+
+
+def ruling(name: str, *ways: list[dict]) -> str:
+    """The verdict on a figure of two ways; a dash where no seed has it in both."""
+    by_seed = [{row["seed"]: row[name] for row in rows if name in row} for rows in ways]
+    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+    return str(compare(*([way[seed] for seed in seeds] for way in by_seed), paired=True)) if seeds else "–"
 
 
 def spread(values: list[float], percent: bool) -> str:

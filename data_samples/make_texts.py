@@ -3,7 +3,7 @@
     python data_samples/make_texts.py CORPORA OUTPUT
 
 CORPORA holds text files, one paragraph per line; a mixture takes of them what it names, and the sample corpus; the
-one called ``sentences`` takes ``smalltalk.txt``, too: books and encyclopaedias rarely say what the weather is like.
+one called ``talk`` takes ``smalltalk.txt``, too: books and encyclopaedias rarely say what the weather is like.
 OUTPUT gets a folder for every mixture, ``heldout/`` (the last 2,000 lines of the wiki sentences) and ``tokenizer/``.
 Lines that share twelve ideographs in a row with held-out text are left out, and of equal lines all but the first.
 benchmarks/results/mixtures.jsonl has what a teacher knows after eight minutes on each mixture (grown from nothing by
@@ -53,13 +53,14 @@ MIXTURES: dict[str, Mixture] = {
     "sentences": EVERYDAY | {
         WIKI: (8, None), "tatoeba": (8, None), "wikipedia_shards": (4, None), "commonvoice_tw": (6, None),
         "guides": (6, None), **dict.fromkeys(LONG_NOVELS, (1, 100_000)), **dict.fromkeys(SPEECHES, (1, 150_000)),
-        **dict.fromkeys(OLD_NOVELS, (1, 30_000)), SMALL_TALK: (100, None),
+        **dict.fromkeys(OLD_NOVELS, (1, 30_000)),
     },
     "technical": {
         WIKI: (5, None), "luxun": (2, None), "lctt": (1, 2_500_000), "law": (1, 600_000), "fcc": (1, None),
         **dict.fromkeys(MANUALS, (1, 150_000)),
     },
 }  # fmt: skip
+MIXTURES["talk"] = MIXTURES["sentences"] | {SMALL_TALK: (100, None)}
 PUBLIC = "public domain in China"  # the author's life and 50 years
 # What a corpus is and under which licence.
 SOURCES: dict[str, tuple[str, str]] = {

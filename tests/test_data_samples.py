@@ -57,6 +57,18 @@ def test_every_gap_is_one_token_and_the_two_sets_share_none(tokenizer):
     assert len(set(filled)) == len(filled)
 
 
+def test_the_small_talk_that_the_models_read_holds_no_question():
+    """Five characters in a row of a question would be a hint; the sentence of the course itself has no other words."""
+    lines = list(read_lines(ROOT / "data_samples" / "smalltalk.txt"))
+    assert len(set(lines)) == len(lines) and all(line[-1] in "。！？”" for line in lines)
+    assert not any("今天天气很好" in line for line in lines)
+    for question in chain.from_iterable(read_jsonl(f"data_samples/{name}.jsonl") for name in ("cloze", "cloze_unseen")):
+        text = question["text"].replace("[MASK]", question["answer"])
+        if "天气" not in text:
+            runs = {text[at : at + 5] for at in range(len(text) - 4)}
+            assert not any(run in line for run in runs for line in lines), question
+
+
 # --- the corpus -----------------------------------------------------------------------------------------------------
 
 
