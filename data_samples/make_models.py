@@ -64,7 +64,7 @@ FAMILY = {
     "assistant": (
         "RBT6",
         "The teacher assistant: the teacher's first six layers, distilled from it",
-        (f"{DISTILLED} {BATCH} --learning-rate 1e-3 --steps 800 --stage assistant --output {{work}}/assistant",),
+        (f"{DISTILLED} {BATCH} --learning-rate 1e-3 --steps 1600 --stage assistant --output {{work}}/assistant",),
     ),
     "student": (
         "MiniRBT-H256",
