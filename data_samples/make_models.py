@@ -171,7 +171,7 @@ def ship(work: Path, hardware: str) -> None:
         half(work / name, SHIPPED / name)
     held_out = [f"wiki={work}/heldout", f"sample={HERE}/corpus/heldout"]
     measured = [word for text in held_out for word in ("--heldout", text)]
-    benchmark = [sys.executable, str(HERE.parent / "benchmarks" / "heldout.py"), "--text", str(work / "wiki")]
+    benchmark = [sys.executable, str(HERE.parent / "benchmarks" / "heldout.py"), "--text", str(work / "talk")]
     subprocess.run([*benchmark, *measured, "--output", str(HELD_OUT)], check=True)
     with open(GROWTH, "w", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row) + "\n" for row in growth(work, "teacher"))
