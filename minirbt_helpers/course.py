@@ -72,20 +72,22 @@ class Lesson:
     @cached_property
     def blocks(self):
         """Blocks of the training text, made once per text and settings."""
-        return self.blocks_of(self.recipe.length)[0]
+        return self._blocks(self.recipe.text, self.recipe.length)
 
     @cached_property
     def heldout(self):
         """Blocks of the held-out text."""
-        return self.blocks_of(self.recipe.length)[1]
+        return self._blocks(self.recipe.heldout, self.recipe.length)
 
     def blocks_of(self, length: int):
         """Training and held-out blocks of a length, each made once per text and settings."""
+        return self._blocks(self.recipe.text, length), self._blocks(self.recipe.heldout, length)
+
+    def _blocks(self, text: str, length: int):
         from .text import cached_blocks
 
         settings = {"length": length, "segmenter": self.recipe.segmenter, "progress": False}
-        texts = (self.recipe.text, self.recipe.heldout)
-        return tuple(cached_blocks(text, self.tokenizer, self.home, **settings) for text in texts)
+        return cached_blocks(text, self.tokenizer, self.home, **settings)
 
     @cached_property
     def teacher(self):

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import CourseError
-from .hub import is_hub_id, save_tokenizer, split_revision
+from .hub import is_hub_id, save_tokenizer, split_revision, vocabulary_size
 from .language import N_, _
 from .names import shown_rows
 from .recipe import load_recipe
-from .workspace import atomic_folder, versions, write_json
+from .workspace import atomic_folder, check_folder, versions, write_json
 
 if TYPE_CHECKING:
     from transformers import BertForMaskedLM
@@ -60,7 +60,7 @@ def publish(
 
     Args:
         run: what ``minirbt distill`` left: model, tokenizer, recipe.json, metrics.jsonl.
-        output: the folder to write, whole or not at all.
+        output: the folder to write, whole or not at all; what was published there before is replaced.
         name: of the model, as ``owner/name``.
         license: as the hub spells it; that of the teacher and of the text bind the student.
         language: of the text.
@@ -71,10 +71,12 @@ def publish(
         The folder.
 
     Raises:
-        CourseError: not a finished distillation.
+        CourseError: not a finished distillation, or other files in the output folder.
     """
     from .models import load_model, load_tokenizer
 
+    for mark in ("recipe.json", "README.md"):  # a run has the first alone
+        check_folder(output, mark, "minirbt publish")
     run = Path(run)
     made, rows = _read(run)
     model, tokenizer = load_model(run), load_tokenizer(run)
@@ -83,8 +85,9 @@ def publish(
     with atomic_folder(output) as folder:
         model.save_pretrained(folder)
         save_tokenizer(tokenizer, folder)
-        entries = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
-        (folder / "vocab.txt").write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8")
+        entries = {number: entry for entry, number in tokenizer.get_vocab().items()}
+        lines = [entries.get(number, "") for number in range(vocabulary_size(tokenizer))]  # a number may have none
+        (folder / "vocab.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         write_json(folder / "recipe.json", made | {"recipe": _without_paths(made["recipe"])})
         (folder / "README.md").write_text(_front_matter(head) + card, encoding="utf-8")
     return Path(output)

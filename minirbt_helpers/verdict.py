@@ -21,7 +21,7 @@ from .errors import CourseError
 from .language import N_, _
 
 Ruling = Literal["higher", "lower", "not told apart"]
-RULINGS = (N_("higher"), N_("lower"), N_("not told apart"))  # the values themselves stay English
+RULINGS = (N_("higher"), N_("lower"), N_("not told apart"))  # marks for the translation; the values stay English
 CONFIDENCE = 0.95
 
 
@@ -41,8 +41,8 @@ class Verdict:
 
     @property
     def ruling(self) -> Ruling:
-        """``"higher"`` or ``"lower"`` where 0 lies outside of the interval, else ``"not told apart"``."""
-        if abs(self.difference) <= self.bound:
+        """``"higher"`` or ``"lower"`` where 0 lies outside of the interval, else (nan, too) ``"not told apart"``."""
+        if not abs(self.difference) > self.bound:
             return "not told apart"
         return "higher" if self.difference > 0 else "lower"
 
@@ -77,15 +77,14 @@ def compare(one: Sequence[float], other: Sequence[float] | float, *, paired: boo
     Raises:
         CourseError: no scores, or pairs of two lengths.
     """
-    if isinstance(other, int | float):
-        return _of_pairs([score - other for score in one])
-    if not one or not other or (paired and len(one) != len(other)):
+    single = isinstance(other, int | float)
+    count = 1 if single else len(other)
+    if 0 in (len(one), count) or (paired and not single and len(one) != count):
         raise CourseError(
-            "{one} and {other} scores to compare",
-            fix="a score per seed, for pairs as many",
-            one=len(one),
-            other=len(other),
+            "{one} and {other} scores to compare", fix="a score per seed, for pairs as many", one=len(one), other=count
         )
+    if single:
+        return _of_pairs([score - other for score in one])
     if paired:
         return _of_pairs([first - second for first, second in zip(one, other, strict=True)])
     difference = statistics.fmean(one) - statistics.fmean(other)
@@ -97,9 +96,18 @@ def compare(one: Sequence[float], other: Sequence[float] | float, *, paired: boo
     return judge(difference, error, error**4 / below if below else math.inf)
 
 
+def spread(scores: Sequence[float]) -> float:
+    """Standard deviation of a sample of two scores and more; nan where one of them is not finite."""
+    return statistics.stdev(scores) if all(map(math.isfinite, scores)) else math.nan
+
+
 def mean_bound(scores: Sequence[float]) -> float:
-    """Half the width of the interval that covers the true mean of some seeds in 95 of 100 cases; infinite for one."""
-    return _of_pairs(scores).bound
+    """Half the width of the interval that covers the true mean of some seeds in 95 of 100 cases; infinite for one.
+
+    Raises:
+        CourseError: no scores.
+    """
+    return compare(scores, 0.0).bound
 
 
 def fair_choices(settings: Sequence[Sequence[Sequence[float]]]) -> list[list[int]]:
@@ -169,7 +177,7 @@ def _of_pairs(differences: Sequence[float]) -> Verdict:
     mean = statistics.fmean(differences)
     if len(differences) < 2:
         return judge(mean, math.inf)
-    return judge(mean, statistics.stdev(differences) / math.sqrt(len(differences)), len(differences) - 1)
+    return judge(mean, spread(differences) / math.sqrt(len(differences)), len(differences) - 1)
 
 
 def _factor(freedom: float) -> float:

@@ -166,6 +166,8 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
                 target.rename(holder / "old")
             (holder / "new").rename(target)
         finally:
+            if (holder / "old").exists() and not target.exists():  # broken off between the two
+                (holder / "old").rename(target)
             shutil.rmtree(holder, ignore_errors=True)
 
 

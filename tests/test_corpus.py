@@ -4,11 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from conftest import examples, first
+from conftest import examples, first, minirbt
 from datasets import load_from_disk
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -217,6 +220,74 @@ def test_a_damaged_cache_is_made_again_and_said_so(corpus, tokenizer, tmp_path, 
     assert "made again" in capsys.readouterr().out
     assert cached(corpus, tokenizer, tmp_path / "home")[:] == first
     assert not capsys.readouterr().out
+
+
+def test_blocks_that_another_has_made_again_meanwhile_are_taken(corpus, tokenizer, tmp_path, capsys):
+    first = cached(corpus, tokenizer, tmp_path / "home")[:]
+    folder = next((tmp_path / "home").glob("blocks-*"))
+    whole = shutil.copytree(folder, tmp_path / "whole")
+    (folder / "state.json").write_text("{")
+    with ThreadPoolExecutor(1) as pool, FileLock(folder.with_name(f".{folder.name}.lock")):
+        waiting = pool.submit(cached, corpus, tokenizer, tmp_path / "home")
+        time.sleep(0.2)
+        assert not waiting.done()
+        shutil.copytree(whole, folder, dirs_exist_ok=True)
+        before = (folder / "state.json").stat().st_mtime_ns
+    assert waiting.result()[:] == first and not capsys.readouterr().out
+    assert (folder / "state.json").stat().st_mtime_ns == before
+
+
+def test_blocks_have_the_length_that_is_asked_for(tokenizer, segmenter, tmp_path):
+    """By both ways; the one block of a short text may be shorter."""
+    text = tmp_path / "text.txt"
+    text.write_text("今天天气很好。\n", encoding="utf-8")
+    short = {"length": 32, "segmenter": segmenter, "progress": False}
+    build_blocks(text, tokenizer, tmp_path / "short", **short)
+    text.write_text("今天天气很好。\n" * 9, encoding="utf-8")
+    build_blocks(text, tokenizer, tmp_path / "long", **short)
+    for read in (load_blocks, partial(cached, tokenizer=tokenizer, home=tmp_path / "home")):
+        for length in (32, 64):
+            assert len(read(tmp_path / "short", length=length)[0]["input_ids"]) == 10
+        assert len(read(tmp_path / "long", length=32)) == 3
+        for folder, length, made in (("long", 64, 32), ("long", 16, 32), ("short", 8, 10)):
+            with pytest.raises(CourseError, match=f"blocks of {made} tokens, not {length}"):
+                read(tmp_path / folder, length=length)
+    assert len(load_blocks(tmp_path / "long")) == 3
+
+
+def test_nothing_but_earlier_blocks_gives_way_to_blocks(corpus, tokenizer, segmenter, tmp_path):
+    before = {file.name: file.read_bytes() for file in corpus.iterdir()}
+    done = minirbt("pack", corpus, "--output", corpus)
+    assert done.returncode == 1 and "they would be lost" in done.stderr
+    assert {file.name: file.read_bytes() for file in corpus.iterdir()} == before
+    settings = {"length": 32, "segmenter": segmenter, "progress": False}
+    first = build_blocks(corpus / "law.txt", tokenizer, tmp_path / "blocks", **settings)
+    again = build_blocks(corpus / "food.txt", tokenizer, tmp_path / "blocks", **settings)
+    assert first[0] != again[0] == load_blocks(tmp_path / "blocks")[0]
+    (tmp_path / "blocks" / "data-00000-of-00001.arrow").rename(tmp_path / "blocks" / "data-00000-of-00002.arrow")
+    with pytest.raises(CourseError, match="they would be lost"):  # what `minirbt shard` made in days
+        build_blocks(corpus, tokenizer, tmp_path / "blocks", **settings)
+
+
+def test_every_file_of_a_list_gets_references_of_its_own(corpus, tokenizer, segmenter, tmp_path):
+    names = ["law", "food"]
+    (tmp_path / "data.json").write_text(json.dumps({"train": {"train_files": [f"corpus/{one}.txt" for one in names]}}))
+    done = minirbt("references", tmp_path / "data.json", tmp_path / "refs")
+    assert done.returncode == 0, done.stderr
+    for name in names:
+        expected = write_references(corpus / f"{name}.txt", tmp_path / "alone", segmenter, tokenizer, progress=False)
+        assert (tmp_path / "refs" / f"{name}.ref").read_bytes() == expected.read_bytes()
+
+
+def test_references_never_take_the_place_of_a_text_or_of_others(corpus, tmp_path):
+    law = corpus / "law.txt"
+    before = law.read_bytes()
+    done = minirbt("references", law, corpus / ".." / "corpus" / "law.txt")
+    assert done.returncode == 1 and "take the place of the text" in done.stderr and law.read_bytes() == before
+    shutil.copytree(corpus, tmp_path / "other")
+    (tmp_path / "data.json").write_text(json.dumps({"train": {"train_files": ["corpus/law.txt", "other/law.txt"]}}))
+    done = minirbt("references", tmp_path / "data.json", tmp_path / "refs")
+    assert done.returncode == 1 and "in one file" in done.stderr and not (tmp_path / "refs").exists()
 
 
 def test_a_folder_without_blocks_is_refused(tmp_path):

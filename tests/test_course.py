@@ -14,12 +14,14 @@ import yaml
 from conftest import ROOT, minirbt, stored
 from planted_bugs import BUGS
 
-from minirbt_helpers.course import notebooks, run_course
+from minirbt_helpers.course import Lesson, notebooks, run_course
 from minirbt_helpers.errors import CourseError
+from minirbt_helpers.models import load_model
 from minirbt_helpers.recipe import LIVE, SCALES, Recipe, live_recipe, load_recipe, recipe_from_notebook
 
 NAMES = [path.stem for path in notebooks()]
 BOTH = [*notebooks("en"), *notebooks("zh")]
+HELDOUT = "data_samples/corpus/heldout/weather.txt"
 IN_COLAB = "https://colab.research.google.com/github/minirbt-course/minirbt-course/blob/main/notebooks/"
 
 
@@ -173,6 +175,8 @@ def test_a_live_run_keeps_what_was_chosen():
     chosen = live_recipe(load_recipe("sample", steps=6, batch_size=8))
     assert (chosen.steps, chosen.batch_size, chosen.micro_batch) == (6, 8, 8)
     assert chosen.learning_rate == LIVE["learning_rate"]
+    published = load_recipe("sample").temperature  # asked for by name, it stays, though it is the usual one
+    assert live_recipe(load_recipe("sample", temperature=published)).temperature == published != LIVE["temperature"]
 
 
 # --- the command line -----------------------------------------------------------------------------------------------
@@ -212,6 +216,27 @@ def test_text_to_finetuned_student_by_the_command_line(tmp_path):
 def test_bad_commands_end_with_one_clear_message(arguments, message):
     done = minirbt(*arguments)
     assert done.returncode == 1 and message in done.stderr and "->" in done.stderr
+
+
+def test_held_out_text_needs_no_training_text(tmp_path):
+    lesson = Lesson(load_recipe("sample", text="nowhere.txt", heldout=HELDOUT, output_dir=str(tmp_path), length=32))
+    assert len(lesson.heldout) > 3 and len(list(lesson.home.glob("blocks-*"))) == 1
+    with pytest.raises(CourseError, match=r"nowhere\.txt: no such text file"):
+        lesson.blocks  # noqa: B018
+
+
+def test_nothing_but_an_earlier_start_gives_way_to_a_start(tmp_path):
+    output = tmp_path / "runs"
+    (output / "sample").mkdir(parents=True)
+    for there in ("sample/diary.txt", "config.json"):  # runs, or a trained model
+        (output / there).write_text("mine")
+        done = minirbt("init", output, "--layers", "0")
+        assert done.returncode == 1 and "they would be lost" in done.stderr
+        assert (output / there).read_text() == "mine"
+    for layers in ("0", "1,2"):
+        done = minirbt("init", tmp_path / "start", "--layers", layers)
+        assert done.returncode == 0, done.stderr
+    assert load_model(tmp_path / "start").config.num_hidden_layers == 2
 
 
 def test_doctor_names_this_machine():

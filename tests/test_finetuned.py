@@ -141,6 +141,19 @@ def test_a_table_s_predictions_are_a_table(tokenizer, tmp_path, name):
     assert (tmp_path / "out").read_text(encoding="utf-8").startswith("index\tprediction\n0\t")
 
 
+def test_rows_are_predicted_once_and_only_where_the_file_can_be_written(tokenizer, tmp_path, monkeypatch):
+    predicted, forward = [], Finetuned._forward
+    monkeypatch.setattr(Finetuned, "_forward", lambda *given: predicted.append(given) or forward(*given))
+    fresh("tnews", tokenizer).save(tmp_path / "model")
+    lines = [json.dumps({"sentence": "很好", "label": label}) for label in TASKS["tnews"].labels[:2]]
+    (tmp_path / "rows.json").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "notes").write_text("mine", encoding="utf-8")
+    refused = refusal("predict", tmp_path / "model", tmp_path / "rows.json", tmp_path / "notes" / "out.json")
+    assert "cannot write here" in str(refused) and not predicted
+    done = CliRunner().invoke(app, ["predict", *(str(tmp_path / name) for name in ("model", "rows.json", "out.json"))])
+    assert json.loads(done.stdout.splitlines()[-1])["accuracy"] in (0.0, 0.5) and len(predicted) == 1
+
+
 @pytest.mark.slow
 def test_pairs_are_asked_for_where_the_task_reads_them(tokenizer):
     with pytest.raises(CourseError, match="ocnli reads pairs"):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, BertForPreT
 
 from minirbt_helpers.course import notebooks
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.models import find_architecture
+from minirbt_helpers.models import find_architecture, load_tokenizer
 from minirbt_helpers.publishing import publish
 from minirbt_helpers.recipe import Recipe, load_recipe
 from minirbt_helpers.text import build_blocks
@@ -148,6 +149,42 @@ def test_a_finished_run_becomes_a_folder_for_the_hub(recipe, texts, tmp_path):
     (done.folder / "recipe.json").write_text(json.dumps(made | {"stage": "pretrained"}), encoding="utf-8")
     with pytest.raises(CourseError, match=r"not a finished distillation.*pretrained"):
         publish(done.folder, tmp_path / "other", name="me/tiny")
+
+
+def finished(folder: Path, recipe: Recipe) -> Path:
+    """A run of the student that ships with the course, as `minirbt distill` would have left it."""
+    shutil.copytree(ROOT / "data_samples" / "models" / "student", folder)
+    card = {"stage": "student", "architecture": recipe.student, "blocks": 9, "recipe": recipe.model_dump()}
+    (folder / "recipe.json").write_text(json.dumps(card), encoding="utf-8")
+    rows = [{"step": step, "top1": 0.1, "top5": 0.2, "mlm_loss": 5.0, "kd_loss": 3.0, "masked": 9} for step in (0, 6)]
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    (folder / "README.md").unlink()
+    return folder
+
+
+def test_nothing_but_an_earlier_publication_gives_way(recipe, tmp_path):
+    run, notes = finished(tmp_path / "run", recipe), tmp_path / "notes"
+    notes.mkdir()
+    (notes / "README.md").write_text("mine")
+    for output in (run, notes):
+        before = {file.name: file.read_bytes() for file in output.iterdir()}
+        with pytest.raises(CourseError, match="they would be lost"):
+            publish(run, output, name="me/tiny")
+        assert {file.name: file.read_bytes() for file in output.iterdir()} == before
+    for name in ("me/tiny", "me/small"):
+        publish(run, tmp_path / "hub", name=name)
+    assert "me/small" in (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+
+
+def test_published_entries_keep_their_numbers(recipe, tmp_path):
+    """Where an entry stood twice, a number has none."""
+    run = finished(tmp_path / "run", recipe)
+    content = json.loads((run / "tokenizer.json").read_text(encoding="utf-8"))
+    (gone,) = [entry for entry, number in content["model"]["vocab"].items() if number == 1000]
+    del content["model"]["vocab"][gone]
+    (run / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    lines = (publish(run, tmp_path / "hub", name="me/tiny") / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    assert all(lines[number] == entry for entry, number in load_tokenizer(run).get_vocab().items())
 
 
 # --- the full path, from a hub --------------------------------------------------------------------------------------

@@ -317,6 +317,16 @@ def test_word_binding_needs_words(teacher, tokenizer):
         insight.word_binding([insight.Reading.of(teacher, no_words)])
 
 
+def test_one_sentence_shows_no_error_and_has_no_halves(readings):
+    one, three = (insight.word_binding(readings["student"][:count]) for count in (1, 3))
+    assert len(one.inside) == 1 and len(three.inside) == 3 and np.isfinite(one.difference).all()
+    assert len(three.half(first=False).inside) == 1
+    for asked in (lambda: insight.draw_word_binding({"student": one}), lambda: one.half(first=True),
+                  lambda: insight.draw_word_binding({"student": three.half(first=False)})):  # fmt: skip
+        with pytest.raises(CourseError, match="a single sentence"):
+            asked()
+
+
 def test_gaze_adds_up_what_each_token_looks_at(readings):
     kinds = insight.gaze(readings["student"])
     sums = {kind: [] for kind in kinds}
@@ -602,6 +612,18 @@ def test_the_controls_draw_what_they_say(explorer):
     assert "an empty sentence" in screen.value
     sentence.value = "好"
     assert shown()
+
+
+def test_a_teacher_alone_is_explored_too(teacher, tokenizer, segmenter, pair, capsys):
+    alone = insight.AttentionExplorer({"teacher": teacher}, tokenizer, segmenter, TEXT)
+    assert alone.draw().svg() == insight.draw_head_pair(pair[0], pair[0], 1, 1).svg()
+    alone.show()
+    alone.show(model="teacher")
+    assert "HeadsToTurn" in capsys.readouterr().out
+    assert [*dict(alone.controls().children[1].children[1].options)] == ["teacher"]
+    with pytest.raises(CourseError, match="no model 'student' here") as caught:
+        alone.draw(model="student")
+    assert caught.value.fix == "one of 'teacher'"
 
 
 def test_the_explorer_refuses_models_of_another_tokenizer(teacher, tokenizer, segmenter):

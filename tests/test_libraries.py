@@ -22,7 +22,7 @@ from minirbt_helpers.errors import CourseError
 from minirbt_helpers.hub import open_dataset, save_tokenizer
 from minirbt_helpers.lines import read_lines
 from minirbt_helpers.marks import tell_unknown
-from minirbt_helpers.models import load_model, load_tokenizer, prune_vocabulary
+from minirbt_helpers.models import check_tokenizer, load_model, load_tokenizer, prune_vocabulary
 from minirbt_helpers.models.pruning import reachable_entries
 from minirbt_helpers.tasks import TASKS, Finetuned, f1_score, with_head
 from minirbt_helpers.tasks.hub import Hub
@@ -161,6 +161,7 @@ def test_a_pruned_model_is_the_same_to_the_last_bit(tokenizer, kind):
     small, words = prune_vocabulary(model, tokenizer)
     kept = reachable_entries(tokenizer)
     assert len(words) == small.config.vocab_size == len(kept) < len(tokenizer)
+    check_tokenizer(small, words)  # beside the model that it was made of lies another
     assert same_pieces(tokenizer, words, ["a".join(EVERY[at : at + 500]) for at in range(0, len(EVERY), 500)])
     assert same_pieces(tokenizer, words, ["".join(EVERY[at : at + 90]) for at in range(0, len(EVERY), 90)])
     texts = ["今天天气很好，我们去公园。", "iPhone 15 Pro 多少钱？[MASK]", "𠮷野家"]

@@ -1,11 +1,20 @@
 """Laws of the family and of how its members start."""
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from minirbt_helpers.errors import CourseError
-from minirbt_helpers.models import ARCHITECTURES, inherit_embeddings, load_model, look_at_neighbours, take_layers
+from minirbt_helpers.errors import CourseError, CourseWarning
+from minirbt_helpers.models import (
+    ARCHITECTURES,
+    find_architecture,
+    inherit_embeddings,
+    load_model,
+    look_at_neighbours,
+    start_from_counts,
+    take_layers,
+)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -102,6 +111,23 @@ def test_inherited_embeddings_keep_the_teachers_distances(teacher):
     assert errors[0] < 1e-4 < errors[1] < 1
     with pytest.raises(CourseError, match="cannot start"):
         inherit_embeddings(whole, narrow)
+
+
+@pytest.mark.parametrize("heads", [1, 64])  # one has all dimensions, or each has one alone
+def test_heads_without_room_for_neighbours_cost_the_words_nothing(teacher, heads):
+    architecture = find_architecture(f"2x64x64x{heads}")
+    student = architecture.random_model("sample", teacher.config.vocab_size)
+    inherit_embeddings(student, teacher)
+    before = {name: weight.clone() for name, weight in student.state_dict().items()}
+    with pytest.warns(CourseWarning, match=f"heads: {heads}, dimensions of each: {64 // heads}"):
+        look_at_neighbours(student)
+    assert all(torch.equal(weight, before[name]) for name, weight in student.state_dict().items())
+    counted = architecture.random_model("sample", 200)
+    with pytest.warns(CourseWarning, match="no head can look"):
+        start_from_counts(counted, np.random.default_rng(0).integers(5, 200, 5000))
+    lengths = counted.bert.embeddings.word_embeddings.weight[5:].detach().norm(dim=1)
+    torch.testing.assert_close(lengths, torch.full((195,), 0.5))
+    assert counted.bert.embeddings.position_embeddings.weight.any()
 
 
 def test_a_narrow_student_looks_at_neighbours_and_keeps_its_words_directions(teacher):

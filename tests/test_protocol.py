@@ -1,21 +1,25 @@
 """Laws of the sweep: nothing is done twice, nothing finished is lost, the best mean is the best mean."""
 
 import copy
+import math
 import statistics
 from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 
 import pytest
+from conftest import minirbt
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.models import ARCHITECTURES, load_model
+from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.tasks import (
     TASKS,
     as_markdown,
     best_means,
-    majority,
     on_unseen,
     protocol,
     read_results,
@@ -155,6 +159,45 @@ def test_the_chosen_setting_is_scored_where_it_was_not_chosen():
     assert alone.chosen_on == "the same rows" and alone.fair == alone.scores and alone.fair_at["epochs"] == (3,)
 
 
+def test_a_single_row_that_does_not_stand_in_train_has_no_halves(tmp_path):
+    """It cannot be split: the other seeds alone choose, as where halves are not known."""
+    only = {"unseen": {"dev_rows": 1, "floors": {}, "halves": {}}, "halves": {"accuracy": [0.7, 0.7]}}
+    runs = [
+        row | {"finished": "2024-01-01", "unseen": only["unseen"] | {"accuracy": float(seed == epochs)}}
+        for epochs in (1, 2)
+        for seed, row in enumerate(three("student", 0.7, 0.7, 0.7, epochs=epochs, **only))
+    ]
+    (best,) = best_means(on_unseen(runs)).values()
+    assert best.chosen_on == "other seeds" and best.fair["accuracy"] == (0.0, 0.0, 0.0)
+    write_report(tmp_path / "report.md", runs)
+    assert "other seeds and rows" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_half_without_an_answer_chooses_nothing():
+    runs = rows_of(*(("student", "drcd", 1e-4, epochs, seed, {"f1": 0.1 * epochs, "em": 0.0})
+                     for epochs in (1, 2) for seed in (0, 1)))  # fmt: skip
+    runs = [row | {"halves": {"f1": [row["f1"], math.nan], "em": [0.0, math.nan]}} for row in runs]
+    (best,) = best_means(runs).values()
+    assert (best.epochs, best.chosen_on, best.fair["f1"]) == (2, "other seeds", (0.2, 0.2))
+
+
+def test_what_nobody_could_score_stands_as_a_dash(tmp_path):
+    """No unseen question has an answer: nan, which a table neither compares nor counts."""
+    nothing = {"f1": math.nan, "em": math.nan}
+    floors = {"floors": {"sentence with most shared characters": nothing | {"hits": 0.0}}}
+    runs = [
+        row | floors | {"finished": "2024-01-01", "model": model, "teacher": teacher, "kd": [{"gap": 0.1}]}
+        for model, teacher in (("teacher", ""), ("student", ""), ("student", "teacher"))
+        for row in rows_of(*(("", "drcd", 1e-4, epochs, seed, nothing) for epochs in (1, 2) for seed in range(3)))
+    ]
+    means = best_means(runs)
+    for table in (score_table(means), relative_table(means, "teacher"), verdict_table(means)):
+        assert {row["drcd"] for row in table} == {"–"}
+    assert taught_table(runs) == []
+    write_report(tmp_path / "report.md", runs, "teacher")
+    assert "nan" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
 def test_scores_without_the_rows_that_stand_in_train():
     unseen = {"accuracy": 0.6, "dev_rows": 7, "floors": {"majority": {"accuracy": 0.4}}}
     (row, *_) = on_unseen(three("student", 0.9, 0.9, 0.9, unseen=unseen))
@@ -249,6 +292,7 @@ def stubbed(monkeypatch):
         {"recipe": {"task_length": 17}},
         {"recipe": {"task_attention_dropout": 0.5}},
         {"recipe": {"weight_decay": 0.5}},
+        {"recipe": {"clip": 0.5}},
     ],
 )
 def test_every_setting_makes_another_run(contest, stubbed, change):
@@ -261,6 +305,13 @@ def test_every_setting_makes_another_run(contest, stubbed, change):
     assert len(stubbed) == 2 * before
     sweep(**one)
     assert len(stubbed) == 2 * before
+
+
+def test_shipped_results_are_gone_on_with_and_another_clip_is_another_run():
+    (rest,) = {row["rest"] for row in read_results("data_samples/results/finetuning.jsonl") if not row["teacher"]}
+    assert protocol._rest(load_recipe("sample"), None) == rest
+    for teacher in (None, {"weights": "w"}):
+        assert len({protocol._rest(load_recipe("sample", clip=clip), teacher) for clip in (0.5, 1.0, 2.0)}) == 3
 
 
 @pytest.mark.slow
@@ -333,6 +384,27 @@ def test_a_teacher_trained_otherwise_makes_another_run(contest, stubbed):
     assert sweep(**one) == [first]
 
 
+def taught_sweep(file: Path, reference: str) -> CompletedProcess:
+    """A student taught by RBT3, from the command line."""
+    models = [part for name in ("student", "rbt3") for part in ("--model", f"{name}=data_samples/models/{name}")]
+    size = ["--task", "chnsenticorp", "--try-epochs", 1, "--seeds", 1, "--task-rows", 8, "--task-length", 16]
+    return minirbt("sweep", file, *models, *size, "--taught-by", "rbt3", "--reference", reference)
+
+
+@pytest.mark.parametrize("name", ["rbt3", "student"])
+def test_a_reference_without_results_is_refused_before_the_first_run(stubbed, tmp_path, name):
+    """A teacher makes no row of its own, and whom it teaches has another name in the tables."""
+    done = taught_sweep(tmp_path / "rows.jsonl", name)
+    assert done.returncode == 1 and not stubbed
+    assert f"--reference {name}: no such model" in done.stderr and "one of 'student, taught by rbt3'" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_taught_model_may_be_the_reference(stubbed, tmp_path):
+    done = taught_sweep(tmp_path / "rows.jsonl", "student, taught by rbt3")
+    assert done.returncode == 0 and "Relative to student, taught by RBT3" in done.stdout, done.stderr
+
+
 def test_a_broken_task_stops_a_sweep_before_it_trains(contest, tmp_path):
     broken = replace(TASKS["tnews"], files={"train": ("none.json",)})
     with pytest.raises(CourseError, match="no train file for tnews"):
@@ -362,15 +434,6 @@ def test_a_taught_sweep_stands_beside_the_plain_one(contest, tmp_path):
     write_report(tmp_path / "report.md", rows, planned=[("student", "chnsenticorp"), ("student", "bq")])
     assert "Not made yet: student on bq\n" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "| untrained, taught by student |" in report and "processors" in report and "chnsenticorp 8 → 150" in report
-
-
-def test_the_majority_class_is_the_most_frequent_train_label(tmp_path):
-    (tmp_path / "bq").mkdir()
-    for split, labels in (("train", "110"), ("dev", "1000")):
-        lines = "".join(f"一\t二\t{label}\n" for label in labels)
-        (tmp_path / "bq" / f"{split}.tsv").write_text(lines, encoding="utf-8")
-    assert majority(TASKS["bq"], tmp_path) == 0.25
-    assert majority(TASKS["drcd"], tmp_path) is None
 
 
 # --- searching ------------------------------------------------------------------------------------------------------

@@ -245,6 +245,14 @@ def test_a_shard_that_fails_leaves_the_others_done(tokenizer, tmp_path):
         corpus.run(machine=2, machines=2)
 
 
+def test_shards_never_come_where_the_text_lies(tokenizer, tmp_path):
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "00000.txt").write_text("今天天气很好。\n", encoding="utf-8")
+    with pytest.raises(CourseError, match="the text lies where its shards are to come"):
+        ShardedCorpus(tmp_path / "text", tmp_path, tokenizer, SEGMENTER, length=32)
+    assert [file.name for file in tmp_path.rglob("*")] == ["text", "00000.txt"]
+
+
 # --- a dataset on a hub ---------------------------------------------------------------------------------------------
 
 READ = """
@@ -295,6 +303,36 @@ def test_a_dataset_of_a_hub_is_streamed_and_shared_out(wiki, tmp_path):
     assert number == 3 * 20 * 2 and first == second and all(same) and faults.cut["train-00001-of-00003.parquet"] == 0
     assert "no column 'title'" in refused and "column= one of text" in refused
     assert not list((tmp_path / "cache").rglob("*.parquet")) and not list((tmp_path / "cache").rglob("*.arrow"))
+
+
+PLANS = """
+import sys
+from pathlib import Path
+from minirbt_helpers.errors import CourseError
+from minirbt_helpers.models import load_tokenizer
+from minirbt_helpers.text.pipeline import ShardedCorpus
+output, card = map(Path, sys.argv[1:])
+tokenizer = load_tokenizer("data_samples/models/teacher")
+def begin(revision):
+    address = f"hf://datasets/some/wiki{revision}?config=zh"
+    return ShardedCorpus(address, output, tokenizer, "data_samples/models/segmenter", length=32).source.revision
+print(begin("@main"))
+card.write_text(card.read_text() + "Another commit.")
+print(begin("@main"))
+try:
+    begin("")
+except CourseError as problem:
+    print(problem.what)
+"""
+
+
+def test_a_branch_of_a_hub_is_read_as_it_was_when_the_work_was_begun(wiki, tmp_path):
+    card = wiki / "datasets" / "some" / "wiki" / "README.md"
+    with serve(wiki) as (address, _):
+        done = run(address, tmp_path / "cache", "-c", PLANS, tmp_path / "out", card)
+    assert done.returncode == 0, done.stderr
+    first, again, other = done.stdout.splitlines()
+    assert first == again and re.fullmatch("[0-9a-f]{40}", first) and other == "begun with another revision"
 
 
 def test_a_dataset_of_a_hub_becomes_the_same_blocks_by_both_paths(wiki, tmp_path):

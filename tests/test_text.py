@@ -105,8 +105,9 @@ def test_word_spans_lie_where_the_words_are(row):
 
 
 def test_words_of_another_text_are_refused(tokenizer):
-    with pytest.raises(CourseError, match="do not make up the text"):
-        chinese_reference("今天天气很好", ["明天", "天气", "很好"], tokenizer)
+    for match in ("segmentation", "original"):
+        with pytest.raises(CourseError, match="do not make up the text"):
+            chinese_reference("今天天气很好", ["明天", "天气", "很好"], tokenizer, match)
     with pytest.raises(CourseError, match="unknown match"):
         chinese_reference("今天", ["今天"], tokenizer, match="greedy")
 

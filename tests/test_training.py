@@ -2,19 +2,24 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import minirbt
+from datasets import Dataset
 from transformers import BertModel, BertTokenizer
 
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.models import ARCHITECTURES, load_model, take_layers
+from minirbt_helpers.models import ARCHITECTURES, find_architecture, load_model, take_layers
 from minirbt_helpers.models.attention import fast_on_cpu
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.text import WholeWordCollator
@@ -30,12 +35,17 @@ from minirbt_helpers.training import (
     layer_pairs,
     optimizers,
     pretrain,
+    runs,
 )
 from minirbt_helpers.training.batches import Batches
 from minirbt_helpers.training.checkpoints import checkpoints
+from minirbt_helpers.training.distillation import prepare
 from minirbt_helpers.training.evaluation import kinds_of_entries, kinds_of_tokens
-from minirbt_helpers.training.loop import learning_rate
+from minirbt_helpers.training.loop import learning_rate, shared_batches
+from minirbt_helpers.training.machine import World
 from minirbt_helpers.training.optimizers import Muon, orthogonal
+from minirbt_helpers.training.runs import read_from
+from minirbt_helpers.workspace import atomic_folder
 
 
 def random_student(tokenizer, seed: int = 0):
@@ -83,6 +93,17 @@ def test_every_epoch_sees_every_block_once(blocks, tokenizer):
         seen += [tuple(row[row != 0].tolist()) for row in whole]
     truth = sorted(tuple(row["input_ids"]) for row in few)
     assert sorted(seen[:12]) == sorted(seen[12:]) == truth and seen[:12] != seen[12:]
+
+
+def test_a_long_run_takes_no_more_room_than_a_short_one(blocks, tokenizer):
+    recipe = load_recipe("sample", steps=10**6, batch_size=4, micro_batch=2)
+    batches = Batches.of(recipe, blocks, tokenizer)
+    tracemalloc.start()
+    try:
+        next(shared_batches(recipe, batches, World(0, 1, torch.device("cpu")), 0))
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_orthogonal_brings_singular_values_near_one():
@@ -274,7 +295,83 @@ def test_the_last_layer_is_needed_at_masked_positions_alone(quick):
     assert model(ids).logits.shape == (4, 12, 100)  # as before
 
 
+# --- what makes a run this one --------------------------------------------------------------------------------------
+
+
+def corrected(blocks, block: int, column: str):
+    """The blocks with one entry of one of them changed."""
+    rows = blocks.to_dict()
+    rows[column][block][5] = rows[column][block][5] != 1 if column == "continues" else rows[column][block][5] ^ 1
+    return Dataset.from_dict(rows, features=blocks.features)
+
+
+@pytest.mark.parametrize("column", ["input_ids", "continues"])
+def test_a_run_knows_its_blocks_by_what_they_say(blocks, column, monkeypatch):
+    """However they lie on disk; of very many a spread is looked at, and their number."""
+    few = blocks.select(range(70))
+    known = read_from(few)
+    assert known["blocks"] == 70 and read_from(Dataset.from_dict(few.to_dict(), features=few.features)) == known
+    for block in (0, 33, 69):
+        assert read_from(corrected(few, block, column))["text"] != known["text"]
+    assert read_from(few.select(range(69, -1, -1)))["text"] != known["text"]
+    monkeypatch.setattr(runs, "PIECES", 7)
+    monkeypatch.setattr(runs, "TOGETHER", 2)
+    assert read_from(corrected(few, 61, column))["text"] != read_from(few)["text"]
+    assert read_from(corrected(few, 62, column)) == read_from(few)
+
+
+def test_a_run_of_a_corrected_text_is_another_and_a_finished_one_is_shown(tokenizer, blocks, recipe, tmp_path, capsys):
+    tiny = find_architecture("1x8x8x2")
+    few, seen = blocks.select(range(8)), []
+    for text in (few, few, corrected(few, 3, "input_ids")):
+        model = tiny.random_model("sample", len(tokenizer))
+        one = recipe.model_copy(update={"steps": 1})
+        pretrain(one, model, blocks=text, heldout=few, output=tmp_path / "run", progress=False, watch=seen.append)
+    assert [len(rows) for rows in seen] == [2] * 5 and seen[2] == seen[1] != seen[4]
+    assert (tmp_path / "run-1").is_dir() and capsys.readouterr().out.count("kept as") == 1
+
+
+def test_a_run_is_the_same_on_another_number_of_threads(tokenizer, recipe):
+    """The last bits of a new student are not; weights that are given are known by their content."""
+    recipe = recipe.model_copy(update={"student": "2x16x16x2"})
+    teacher = find_architecture("2x32x32x2").random_model("sample", len(tokenizer))
+    details, threads = [], torch.get_num_threads()
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            details.append(prepare(recipe, "student", teacher).details)
+    finally:
+        torch.set_num_threads(threads)
+    assert details[0] == details[1]
+    students = [find_architecture("2x16x16x2").random_model("sample", len(tokenizer), seed) for seed in (0, 1)]
+    given = [prepare(recipe, "student", teacher, student).details["start"] for student in students]
+    assert len({details[0]["start"], *given}) == 3
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_a_tokenizer_that_is_not_the_models_is_refused(tokenizer, blocks, recipe, tmp_path):
+    """As many entries under other numbers, or more than the model has."""
+    other = Path(shutil.copytree("data_samples/models/student", tmp_path / "other"))
+    content = json.loads((other / "tokenizer.json").read_text(encoding="utf-8"))
+    entries = content["model"]["vocab"]
+    entries["今"], entries["天"] = entries["天"], entries["今"]
+    (other / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    texts = {"blocks": blocks, "heldout": blocks, "output": tmp_path / "run"}
+    small = find_architecture("1x8x8x2").random_model("sample", 500)
+    for refused in (
+        lambda: distill(recipe, "one-stage", **texts, teacher=other),
+        lambda: distill(recipe, "one-stage", **texts, student=other),
+        lambda: pretrain(recipe, other, **texts),
+    ):
+        with pytest.raises(CourseError, match=r"another tokenizer lies beside the model: entry \d+ is '.' there"):
+            refused()
+    with pytest.raises(CourseError, match="the model 500"):
+        pretrain(recipe, small, **texts)
+    done = minirbt("evaluate", other, "--output-dir", tmp_path / "runs")
+    assert done.returncode == 1 and "another tokenizer" in done.stderr and "--teacher" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
 def test_a_student_that_does_not_fit_is_refused(teacher, tokenizer, blocks, recipe, tmp_path):
@@ -321,6 +418,26 @@ with atomic_folder(sys.argv[1]) as folder:
     done = subprocess.run([sys.executable, "-c", code, str(target)], capture_output=True, text=True)
     assert "CourseError" in done.stderr and "cannot write here" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_broken_off_between_its_two_names_loses_nothing(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("old")
+    rename = Path.rename
+
+    def broken(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "model") as folder:
+        (folder / "weights").write_text("new")
+    assert (tmp_path / "model" / "weights").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+    monkeypatch.undo()
+    with atomic_folder(tmp_path / "model") as folder:
+        (folder / "weights").write_text("new")
+    assert (tmp_path / "model" / "weights").read_text() == "new" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_file_in_the_way_is_refused(teacher, blocks, recipe, tmp_path):

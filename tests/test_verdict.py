@@ -61,6 +61,23 @@ def test_a_verdict_reads_as_points():
         compare([0.1, 0.2], [0.1, 0.2, 0.3], paired=True)
 
 
+@pytest.mark.parametrize("other", [0.5, [0.5], []])
+@pytest.mark.parametrize("paired", [True, False])
+def test_no_scores_are_refused_whatever_they_are_held_against(other, paired):
+    with pytest.raises(CourseError, match=r"0 and \d scores"):
+        compare([], other, paired=paired)
+    with pytest.raises(CourseError, match="0 and 1 scores"):
+        mean_bound([])
+
+
+def test_what_is_no_number_is_not_told_apart():
+    nothing = [math.nan] * 3
+    found = [judge(math.nan, 0.1), judge(0.1, math.nan), compare(nothing, 0.5), compare([0.5, math.inf], 0.5)]
+    found += [compare(one, two, paired=paired) for one, two in ((nothing, [0.1] * 3), ([0.1] * 3, nothing))
+              for paired in (True, False)]  # fmt: skip
+    assert {verdict.ruling for verdict in found} == {"not told apart"}
+
+
 # --- choosing -------------------------------------------------------------------------------------------------------
 
 

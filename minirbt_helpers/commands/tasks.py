@@ -83,10 +83,10 @@ def predict(
 
     tuned = Finetuned.load(folder)
     table = tuned.task.read(rows, labelled=False)
-    tuned.write_predictions(output, table)
+    guesses = tuned.write_predictions(output, table)
     print(_("{count:,} predictions: {file}").format(count=len(table), file=output))
     if tuned.can_measure(table):
-        print(json.dumps(tuned.measure(table)))
+        print(json.dumps(tuned.measure(table, guesses)))
 
 
 @app.command()
@@ -156,15 +156,21 @@ def sweep(
     from ..tasks import read_results, search_rates, write_report
     from ..tasks import sweep as run
     from ..tasks.protocol import EPOCHS, TASKS, identity
+    from ..tasks.report import name_of
 
     starts = dict(named(one, "--model name=folder") for one in model)
     if len(starts) < len(model):
         raise CourseError("two models of one name", fix="each --model needs a name of its own")
     if output.suffix == ".md":
         raise CourseError("the tables go into the .md", where=output, fix="name the results ….jsonl")
-    if reference and reference not in {*starts, *(row["model"] for row in read_results(output))}:
+    asked = [{"model": name, "teacher": taught_by or ""} for name in starts if name != taught_by]
+    names = dict.fromkeys(map(name_of, [*asked, *read_results(output)]))
+    if reference and reference not in names:
         raise CourseError(
-            "--reference {reference}: no such model", fix="one of {names}", reference=reference, names=", ".join(starts)
+            "--reference {reference}: no such model",
+            fix="one of {names}",
+            reference=reference,
+            names=", ".join(map(repr, names)),
         )
     if search and rate:
         raise CourseError("--search and --rate", fix="name rates, or let them be searched")
@@ -187,8 +193,8 @@ def sweep(
                 print(f"{place}: {one}")
         rates = {name: {where: [one.rate] for where, one in by_task.items()} for name, by_task in found.items()}
     done = run(recipe, models, output, rates=rates, teacher=taught_by, temperatures=try_temperatures, **chosen)
-    asked = {identity(row) for row in done}  # made now or long ago, they count as the latest
-    rows = [row for row in read_results(output) if identity(row) not in asked] + done
+    found = {identity(row) for row in done}  # made now or long ago, they count as the latest
+    rows = [row for row in read_results(output) if identity(row) not in found] + done
     write_report(output.with_suffix(".md"), rows, reference, recipe.scale)
     print(output.with_suffix(".md").read_text(encoding="utf-8"))
 

@@ -30,13 +30,33 @@ def references(
     """Write which tokens of a text continue a Chinese word."""
     from ..models import load_tokenizer
     from ..text import load_segmenter, read_words, text_files, write_references
+    from ..workspace import resolve
 
+    files = text_files(text)
+    several = files != [resolve(text)]  # a folder, or a list
+    targets = [output / f"{file.stem}.ref" if several else output for file in files]
+    _check_targets(files, targets)
     own = read_words(words) if words else []
     cutter, tokenizer = load_segmenter(segmenter, words=own), load_tokenizer(teacher, known_marks)
-    for file in text_files(text):
-        target = output / f"{file.stem}.ref" if text.is_dir() else output
+    for file, target in zip(files, targets, strict=True):
         write_references(file, target, cutter, tokenizer, match, processes=processes)
         print(_("references of {file}: {target}").format(file=file, target=target))
+
+
+def _check_targets(files: list[Path], targets: list[Path]) -> None:
+    """Refuse reference files of one name, and one that would take the place of a text."""
+    texts = {file.resolve() for file in files}
+    for number, (file, target) in enumerate(zip(files, targets, strict=True)):
+        if target.resolve() in texts:
+            raise CourseError("the references would take the place of the text", where=target, fix="name another file")
+        if target in targets[:number]:
+            raise CourseError(
+                "{one} and {other} would have their references in one file",
+                where=target,
+                fix="give each of the files a name of its own",
+                one=files[targets.index(target)],
+                other=file,
+            )
 
 
 @app.command()

@@ -12,6 +12,8 @@ from ..language import _
 from ..recipe import Recipe
 from .options import app, with_recipe
 
+LAYERS = "layers.json"  # what `minirbt init` took, and the mark by which its folders are known
+
 
 @app.command()
 @with_recipe
@@ -23,8 +25,9 @@ def init(
     """Start a teacher assistant from some of the teacher's layers."""
     from ..hub import save_tokenizer
     from ..models import load_model, load_tokenizer, take_layers
-    from ..workspace import atomic_folder
+    from ..workspace import atomic_folder, check_folder, write_json
 
+    check_folder(output, LAYERS, "minirbt init")
     try:
         chosen = [int(layer) for layer in layers.split(",")]
     except ValueError:
@@ -35,6 +38,7 @@ def init(
     with atomic_folder(output) as folder:
         model.save_pretrained(folder)
         save_tokenizer(load_tokenizer(recipe.teacher), folder)
+        write_json(folder / LAYERS, {"teacher": recipe.teacher, "layers": chosen})
     said = _("layers {layers} of {teacher}: {folder}")
     print(said.format(layers=chosen, teacher=recipe.teacher, folder=output))
 
@@ -96,8 +100,8 @@ def distill(
     lesson, world = Lesson(recipe), join_world()
     with world.first_before_others():  # the first process makes the blocks, the others find them
         texts = {
-            "blocks": load_blocks(blocks) if blocks else lesson.blocks,
-            "heldout": load_blocks(heldout_blocks) if heldout_blocks else lesson.heldout,
+            "blocks": load_blocks(blocks, recipe.length) if blocks else lesson.blocks,
+            "heldout": load_blocks(heldout_blocks, recipe.length) if heldout_blocks else lesson.heldout,
         }
     arguments = texts | {"teacher": from_teacher, "student": student_weights, "output": output}
     if dry_run:
@@ -126,8 +130,9 @@ def evaluate(
     unit: Annotated[Literal["word", "token"], typer.Option(help="mask whole words or single tokens")] = "word",
 ) -> None:
     """Measure how often a model fills in masked words of the held-out text."""
-    from ..models import load_model
+    from ..models import check_tokenizer, load_model
     from ..training import held_out
 
-    lesson = Lesson(recipe)
-    print(json.dumps(held_out(load_model(model), lesson.heldout, lesson.tokenizer, unit=unit, limit=None)))
+    lesson, measured = Lesson(recipe), load_model(model)
+    check_tokenizer(measured, lesson.tokenizer)
+    print(json.dumps(held_out(measured, lesson.heldout, lesson.tokenizer, unit=unit, limit=None)))

@@ -47,7 +47,7 @@ shelf = Shelf("05_finetuning", "Fine-tuning")
         ("You give the rarest label.", lambda train, dev: dev.count(min(train, key=train.count)) / len(dev)),
         ("You return the label itself.", lambda train, dev: max(train, key=train.count)),
     ],
-    helpers=("minirbt_helpers.tasks.report.majority_of", "minirbt_helpers.tasks.report.majority"),
+    helpers=("minirbt_helpers.tasks.floors._favourite",),
 )
 def majority_floor(train: list[int], dev: list[int]) -> float:
     """`train` and `dev` are the labels of a task's two files. A model without a thought gives every dev row the label

@@ -24,7 +24,7 @@ from .measured.reading import Reading, Sentence, check_tokenizers
 VIEWS = (N_("side by side"), N_("one head"), N_("one layer"), N_("all heads"))
 UNITS = (N_("characters"), N_("words"))
 ROWS: Sequence[Sequence[str]] = (("view", "model", "unit"), ("layer", "head"))  # of controls, below the sentence
-KNOBS = (  # how the notebooks call what a reader moves
+KNOBS = (  # marks for the translation alone: how the notebooks call what a reader moves
     N_("sentence"), N_("candidates"), N_("probability"), N_("seed"), N_("length"), N_("layers"), N_("gap"),
     N_("temperature"), N_("headline"), N_("question"), N_("passage"), N_("name"), N_("text"), N_("one"), N_("other"),
     N_("truth"), N_("view"), N_("model"), N_("layer"), N_("head"),
@@ -67,7 +67,7 @@ class AttentionExplorer:
     Every choice works without a widget, too: ``explorer.draw(view="one head", layer=3, head=6)``.
 
     Args:
-        models: by name; the first is the teacher, all others can be put beside it.
+        models: by name; the first is the teacher, all others can be put beside it (one alone beside itself).
         tokenizer: the one tokenizer of all models.
         segmenter: finds the words.
         sentence: to begin with.
@@ -94,8 +94,21 @@ class AttentionExplorer:
         """The models that can be put beside the first."""
         return list(self.models)[1:]
 
+    @property
+    def _names(self) -> list[str]:
+        """The models to choose from, the one to begin with first."""
+        return [*self.students, next(iter(self.models))]
+
     def reading(self, name: str, sentence: str | None = None) -> Reading:
-        """What a model makes of a sentence (None: the one to begin with); kept until another sentence comes."""
+        """What a model makes of a sentence (None: the one to begin with); kept until another sentence comes.
+
+        Raises:
+            CourseError: an empty sentence, an unknown model.
+        """
+        if name not in self.models:
+            raise CourseError(
+                "no model {name!r} here", fix="one of {names}", name=name, names=", ".join(map(repr, self.models))
+            )
         text = self.sentence if sentence is None else sentence
         if self._parsed is None or self._parsed.text != text:
             self._parsed, self._read, self._matched = Sentence.of(text, self.tokenizer, self.segmenter), {}, {}
@@ -122,14 +135,14 @@ class AttentionExplorer:
         Args:
             sentence: None: the one to begin with.
             view: one of :data:`VIEWS`.
-            model: whose layers and heads are meant; None: the first student.
+            model: whose layers and heads are meant; None: the first student, or the teacher where there is none.
             layer, head: counted from 1.
             unit: ``"characters"`` or ``"words"``.
 
         Raises:
-            CourseError: an empty sentence, an unknown view, no such layer or head.
+            CourseError: an empty sentence, an unknown view or model, no such layer or head.
         """
-        reading = self.reading(model or self.students[0], sentence)
+        reading = self.reading(model or self._names[0], sentence)
         if view == "side by side":
             teacher = self.reading(next(iter(self.models)), sentence)
             return draw_head_pair(teacher, reading, layer, head, unit, self._matches(teacher, reading))
@@ -150,7 +163,7 @@ class AttentionExplorer:
         if headless():
             layer, head = start.get("layer", 1), start.get("head", 1)
             picture = self.draw(**{**start, "view": "one head"})
-            display(HeadsToTurn(self.reading(start.get("model", self.students[0])), layer, head, picture))
+            display(HeadsToTurn(self.reading(start.get("model") or self._names[0]), layer, head, picture))
         else:
             display(self.controls(**start))
 
@@ -158,11 +171,12 @@ class AttentionExplorer:
         """The ipywidgets box that :meth:`show` shows."""
         import ipywidgets
 
-        names = [*self.students, next(iter(self.models))]
         widgets = {
             "sentence": ipywidgets.Text(self.sentence, description=_("sentence"), continuous_update=False),
             "view": ipywidgets.Dropdown(options=[(_(view), view) for view in VIEWS], description=_("view")),
-            "model": ipywidgets.Dropdown(options=[(shown_name(name), name) for name in names], description=_("model")),
+            "model": ipywidgets.Dropdown(
+                options=[(shown_name(name), name) for name in self._names], description=_("model")
+            ),
             "layer": ipywidgets.IntSlider(1, 1, 99, description=_("layer")),
             "head": ipywidgets.IntSlider(1, 1, 99, description=_("head")),
             "unit": ipywidgets.ToggleButtons(

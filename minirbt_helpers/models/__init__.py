@@ -4,6 +4,7 @@ from transformers.utils import logging
 
 from .architectures import ARCHITECTURES, Architecture, Shape, find_architecture
 from .initialisation import (
+    check_tokenizer,
     inherit_embeddings,
     load_model,
     load_tokenizer,
@@ -19,6 +20,7 @@ __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "Shape",
+    "check_tokenizer",
     "find_architecture",
     "inherit_embeddings",
     "load_model",

@@ -7,6 +7,7 @@ public script copies layers 0, 2, 4, 7, 9, 11 and leaves the MLM head out; we fo
 import pickle
 from collections.abc import Iterable
 from copy import deepcopy
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,11 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedT
 from transformers.models.bert.modeling_bert import BertAttention
 
 from ..errors import CourseError, note, some
-from ..hub import fetch_model, require_tokenizer
+from ..hub import fetch_model, require_tokenizer, vocabulary_size
 from ..lines import read_lines
 from ..marks import SETTING, restore_known_marks, write_known_marks
 from ..sniffing import require_config, require_weights, require_whole
-from ..workspace import quiet_transformers
+from ..workspace import quiet_transformers, resolve
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")  # entries of every BERT's vocabulary
 # Found by trying, at sample scale:
@@ -120,7 +121,8 @@ def start_from_counts(
     The last dimensions, as many as a head has, are left to the positions, sines and cosines. That lets the
     heads of the first layer look at a neighbour from the start, half of them one token back and half one
     ahead, and hand on the leading dimensions of what stands there. Without all this a small BERT spends its
-    first millions of tokens on finding out that neighbours matter.
+    first millions of tokens on finding out that neighbours matter. Heads that leave no room for that (see
+    :func:`_pairs`) start as they are, and words have all dimensions.
 
     Args:
         model: changed.
@@ -134,20 +136,21 @@ def start_from_counts(
     embeddings, config = model.bert.embeddings, model.config
     words = embeddings.word_embeddings.weight
     size, width = words.shape
-    pairs = width // config.num_attention_heads // 2
-    place = 2 * pairs  # so many dimensions tell the place
+    pairs = _pairs(config)
+    free = width - 2 * pairs  # the other dimensions tell the place
     near = _neighbours(tokens, size, list(ignored), window)  # [size, size]
     each = near.sum(0)
     information = near.mul_(each.sum()).div_(each[:, None]).div_(each).log_()
     information.clamp_(min=0).nan_to_num_(0, posinf=0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        vectors, strengths, _ = torch.svd_lowrank(information, q=width - place)
+        vectors, strengths, _ = torch.svd_lowrank(information, q=free)
     vectors = vectors * strengths.sqrt()
     vectors = F.normalize(vectors - vectors.mean(0), dim=1) * NORM
     known = (each > 0)[:, None]  # a token that is never read keeps its random start
-    words[:, :-place] = torch.where(known, vectors, words[:, :-place])
-    _tell_places(model, pairs)
+    words[:, :free] = torch.where(known, vectors, words[:, :free])
+    if pairs:
+        _tell_places(model, pairs)
     frequency = torch.from_numpy(np.bincount(tokens, minlength=size)).float() + 0.5
     model.cls.predictions.bias.copy_((frequency / frequency.sum()).log())
 
@@ -163,15 +166,34 @@ def look_at_neighbours(model: BertForMaskedLM) -> None:
     token everywhere.
 
     Args:
-        model: changed.
+        model: changed; left as it is where its heads have no room for that (see :func:`_pairs`).
     """
-    embeddings, config = model.bert.embeddings, model.config
+    embeddings = model.bert.embeddings
     words = embeddings.word_embeddings.weight  # [vocabulary, hidden]
-    pairs = words.shape[1] // config.num_attention_heads // 2
+    if not (pairs := _pairs(model.config)):
+        return
     leading = words[:, : -2 * pairs]
     words[:, : -2 * pairs] = F.normalize(leading - leading.mean(0), dim=1) * NORM
     embeddings.token_type_embeddings.weight.zero_()
     _tell_places(model, pairs)
+
+
+def _pairs(config: BertConfig) -> int:
+    """How many sines and cosines tell a place: as many as fit into a head.
+
+    0, with a note, where a head is one dimension wide, or one alone has them all and would leave none to the words.
+    """
+    heads, width = config.num_attention_heads, config.hidden_size
+    pairs = width // heads // 2
+    if 0 < 2 * pairs < width:
+        return pairs
+    note(
+        "no head can look at a neighbour from the start (heads: {heads}, dimensions of each: {size}): that takes two "
+        "heads at least, and two dimensions of each",
+        heads=heads,
+        size=width // heads,
+    )
+    return 0
 
 
 def _tell_places(model: BertForMaskedLM, pairs: int) -> None:
@@ -301,6 +323,40 @@ def load_tokenizer(name_or_path: str | Path, known_marks: bool = False) -> PreTr
         _check_vocabulary(folder / "vocab.txt")
     tokenizer = restore_known_marks(_quietly(BertTokenizer, folder))
     return write_known_marks(tokenizer) if known_marks and SETTING not in tokenizer.init_kwargs else tokenizer
+
+
+def tokenizer_beside(folder: str | Path) -> PreTrainedTokenizerBase | None:
+    """The tokenizer in a model's folder; None: there is none, or no folder (``""``)."""
+    there = folder and any((resolve(folder) / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
+    return load_tokenizer(folder) if there else None
+
+
+def check_tokenizer(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer that is not the model's: another than lies beside it, or one with more entries than it has.
+
+    Raises:
+        CourseError: with both sizes, or the first entry that differs.
+    """
+    if (size := vocabulary_size(tokenizer)) > model.config.vocab_size:
+        raise CourseError(
+            "the tokenizer has {size} entries, the model {entries}",
+            where=model.config.name_or_path,
+            fix="use the tokenizer that lies beside the model (--teacher names its folder)",
+            size=size,
+            entries=model.config.vocab_size,
+        )
+    own = tokenizer_beside(model.config.name_or_path)
+    if own and own.get_vocab() != tokenizer.get_vocab():
+        theirs, ours = ({number: entry for entry, number in one.get_vocab().items()} for one in (own, tokenizer))
+        place = next(number for number in count() if theirs.get(number) != ours.get(number))
+        raise CourseError(
+            "another tokenizer lies beside the model: entry {place} is {theirs!r} there, and {ours!r} here",
+            where=model.config.name_or_path,
+            fix="use the tokenizer that lies beside the model (--teacher names its folder)",
+            place=place,
+            theirs=theirs.get(place, ""),
+            ours=ours.get(place, ""),
+        )
 
 
 def _check_vocabulary(file: Path) -> None:

@@ -38,6 +38,7 @@ def prune_vocabulary(
     """
     kept = reachable_entries(tokenizer)
     small = deepcopy(model)
+    small.config.name_or_path = ""  # the tokenizer in that folder is no longer its own
     rows = torch.tensor(kept, device=model.device)
     words = small.get_input_embeddings()
     pad = kept.index(tokenizer.pad_token_id)

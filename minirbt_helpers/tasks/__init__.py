@@ -14,7 +14,6 @@ from .report import (
     Mean,
     as_markdown,
     best_means,
-    majority,
     on_unseen,
     relative_table,
     score_table,
@@ -27,6 +26,6 @@ from .searching import Found, search_rates
 __all__ = [
     "TASKS", "Answer", "Finetuned", "Found", "Layout", "Mean", "OnnxModel", "Overlap", "Task", "as_markdown",
     "best_means", "closest_sentence", "encode", "exact_match", "export_onnx", "f1_score", "find_task", "finetune",
-    "floors", "majority", "on_unseen", "overlap", "own_task", "quantize_onnx", "read_results", "relative_table",
+    "floors", "on_unseen", "overlap", "own_task", "quantize_onnx", "read_results", "relative_table",
     "score_table", "search_rates", "sweep", "taught_table", "verdict_table", "with_head", "write_report",
 ]  # fmt: skip

@@ -150,29 +150,33 @@ class Finetuned:
             return "label" in rows.column_names and any(label is not None for label in rows["label"])
         return any(answers["text"] for answers in rows["answers"])
 
-    def measure(self, rows: Dataset) -> Scores:
+    def measure(self, rows: Dataset, guesses: Sequence[str] | None = None) -> Scores:
         """The scores on other rows than the dev ones; rows without label (OCNLI's ``-``) or answer do not count.
+
+        Args:
+            rows: with labels or answers.
+            guesses: what :meth:`guess` or :meth:`write_predictions` gave for them; None: made here.
 
         Raises:
             CourseError: rows without labels or answers: they can be predicted, but not scored.
         """
         if not self.can_measure(rows):
             raise CourseError("rows without labels cannot be scored", fix="write_predictions(file, rows)")
-        guesses = self.guess(rows)
+        guesses = self.guess(rows) if guesses is None else guesses
         if not self.task.layout:
             return span_scores(guesses, rows)
         pairs = [(truth, guess) for truth, guess in zip(rows["label"], guesses, strict=True) if truth is not None]
         return {"accuracy": sum(self.task.labels[truth] == guess for truth, guess in pairs) / len(pairs)}
 
-    def write_predictions(self, file: str | Path, rows: Dataset, null_threshold: float | None = None) -> None:
-        """Write predictions as the task's publisher wants them handed in.
+    def write_predictions(self, file: str | Path, rows: Dataset, null_threshold: float | None = None) -> list[str]:
+        """Write predictions as the task's publisher wants them handed in, and return them as :meth:`guess` does.
 
         Questions (CMRC 2018, DRCD): one JSON object, id to answer. CLUE's tasks (OCNLI, TNEWS) and every task
         whose files are JSON: a line ``{"id": …, "label": …}`` a row. The others: a TSV with ``index`` and
         ``prediction``.
 
         Raises:
-            CourseError: two questions with one id, or the file cannot be written.
+            CourseError: two questions with one id, or the file cannot be written (both before the model runs).
         """
         numbers = list(rows["id"] if "id" in rows.column_names else range(len(rows)))
         if not self.task.layout and len(set(numbers)) < len(numbers):
@@ -184,8 +188,9 @@ class Finetuned:
                 fix="give every question an id of its own",
                 twice=twice,
             )
-        pairs = list(zip(numbers, self.guess(rows, null_threshold), strict=True))
         with atomic_file(file) as stream:
+            guesses = self.guess(rows, null_threshold)
+            pairs = list(zip(numbers, guesses, strict=True))
             if not self.task.layout:
                 json.dump(dict(pairs), stream, ensure_ascii=False, indent=1)
             elif Path(self.task.files["train"][0]).suffix in JSON:
@@ -193,6 +198,7 @@ class Finetuned:
                 stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             else:
                 stream.write("index\tprediction\n" + "".join(f"{number}\t{guess}\n" for number, guess in pairs))
+        return guesses
 
     def save(self, folder: str | Path) -> None:
         """Write model, tokenizer, ``result.json`` and ``task.json``, whole or not at all; see :meth:`load`.

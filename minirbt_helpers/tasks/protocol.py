@@ -356,6 +356,8 @@ def _digest(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase) -> str:
 def _rest(recipe: Recipe, lesson: dict | None) -> str:
     """A digest of what else a run depends on: fixed settings, and how its teacher was made and is listened to."""
     names = ["warmup", "weight_decay"]
+    if recipe.clip != Recipe.model_fields["clip"].default:  # files of runs with the default go on without it
+        names.append("clip")
     if lesson:
         names += ["temperature_squared", "kd_weight", "hard_label_weight"]
     settings = json.dumps([ORDER, {name: getattr(recipe, name) for name in names}, lesson], sort_keys=True)

@@ -1,24 +1,22 @@
 """The results of a sweep as tables: scores beside floors, shares, and a verdict per comparison (notebook 05)."""
 
+import math
 import os
 import platform
 import shlex
 import statistics
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets import Dataset
-
 from ..errors import CourseError
 from ..language import N_, _
 from ..names import TAUGHT_BY, shown_name, shown_rows, shown_scale
-from ..verdict import Verdict, compare, fair_choices, fair_scores, share_kept
+from ..verdict import Verdict, compare, fair_choices, fair_scores, share_kept, spread
 from ..workspace import atomic_file, versions
 from .floors import Floors, highest
-from .registry import TASKS, Task
+from .registry import TASKS
 
 Place = tuple[str, str]  # model, task
 SETTING = ("learning_rate", "epochs", "batch", "length", "attention_dropout", "temperature")
@@ -76,8 +74,8 @@ class Mean:
         return statistics.fmean(self.fair[measure])
 
     def spread(self, measure: str) -> float:
-        """Standard deviation over seeds (of the sample); 0 for a single one."""
-        return statistics.stdev(self.fair[measure]) if len(self.fair[measure]) > 1 else 0.0
+        """Standard deviation over seeds (of the sample); 0 for a single one, nan where a score is nan."""
+        return spread(self.fair[measure]) if len(self.fair[measure]) > 1 else 0.0
 
     def floor(self, measure: str) -> float:
         """The score of the best rule without a network; 0 where none is known."""
@@ -111,10 +109,10 @@ def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
     rows = list(rows)
     data = {row["task"]: row["data"] for row in rows}  # the latest
     rows = [row for row in rows if row["data"] == data[row["task"]]]
-    weights = {(_name(row), row["task"]): (row["weights"], row["rest"]) for row in rows}
+    weights = {(name_of(row), row["task"]): (row["weights"], row["rest"]) for row in rows}
     settings: dict[Place, dict[tuple, list[dict]]] = {}
     for row in rows:
-        place = (_name(row), row["task"])
+        place = (name_of(row), row["task"])
         if (row["weights"], row["rest"]) != weights[place]:
             continue
         groups = settings.setdefault(place, {})
@@ -127,7 +125,8 @@ def on_unseen(rows: Iterable[dict]) -> list[dict]:
     return [row | row.get("unseen", {}) for row in rows]
 
 
-def _name(row: Mapping[str, str]) -> str:
+def name_of(row: Mapping[str, str]) -> str:
+    """What tables call the model of a row: "student", or "student, taught by teacher"."""
     return row["model"] + (f"{TAUGHT_BY}{row['teacher']}" if row["teacher"] else "")
 
 
@@ -161,7 +160,8 @@ def _fair(rivals: Sequence[list[dict]], measures: Sequence[str]) -> tuple[dict[s
 
     No scores and no places of one rival, or where nothing was held back.
     """
-    halved = all("halves" in run for runs in rivals for run in runs)
+    halves = [run.get("halves", {}).get(name, [math.nan]) for runs in rivals for run in runs for name in measures]
+    halved = not any(math.isnan(score) for pair in halves for score in pair)  # one row, say, has no halves
     seeds = len(rivals[0]) > 1
     if len(rivals) == 1:
         return {}, [], ""
@@ -183,8 +183,8 @@ def score_table(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
     """
 
     def score(mean: Mean, measure: str, task: str) -> str:
-        spread = f" ± {100 * mean.spread(measure):.1f}" if len(mean.fair[measure]) > 1 else ""
-        return f"{100 * mean.mean(measure):.1f}{spread}"
+        doubt = f" ± {100 * mean.spread(measure):.1f}" if len(mean.fair[measure]) > 1 else ""
+        return f"{100 * mean.mean(measure):.1f}{doubt}"
 
     return _table(means, score) + floor_table(means)
 
@@ -196,7 +196,7 @@ def floor_table(means: Mapping[Place, Mean]) -> list[dict[str, str]]:
 
     def cell(rule: str, task: str) -> str:
         mean = columns[task]
-        found = mean.floors.get(rule, {})
+        found = {name: score for name, score in mean.floors.get(rule, {}).items() if not math.isnan(score)}
         return " / ".join(f"{100 * found[name]:.1f}" for name in mean.scores if name in found) or NOTHING
 
     return [{N_("model"): rule} | {task: cell(rule, task) for task in _tasks(means)} for rule in rules]
@@ -249,6 +249,8 @@ def taught_table(rows: Iterable[dict]) -> list[dict[str, str]]:
     """
     groups: dict[tuple, dict[tuple, dict[int, dict]]] = {}
     for row in rows:
+        if math.isnan(row.get("accuracy", row.get("f1"))):
+            continue
         alike = (row["task"], row["model"], row["weights"], row["data"])
         plain = (row.get(name) for name in SETTING if name != "temperature")
         by_teacher = groups.setdefault((*alike, *plain), {})
@@ -300,7 +302,8 @@ def _table(means: Mapping[Place, Mean], cell: Callable[[Mean, str, str], str]) -
 
     def text(name: str, task: str) -> str:
         mean = means.get((name, task))
-        cells = [cell(mean, measure, task) for measure in mean.scores] if mean else []
+        scored = [measure for measure in mean.scores if not math.isnan(mean.mean(measure))] if mean else []
+        cells = [cell(mean, measure, task) for measure in scored]
         return " / ".join(filter(None, cells)) or NOTHING
 
     return [{"model": name} | {task: text(name, task) for task in _tasks(means)} for name in names]
@@ -312,21 +315,6 @@ def as_markdown(table: Sequence[Mapping[str, str]]) -> str:
         return ""
     head = [f"| {' | '.join(table[0])} |", "|---" * len(table[0]) + "|"]
     return "\n".join([*head, *(f"| {' | '.join(row.values())} |" for row in table)])
-
-
-def majority(task: Task, source: str | Path) -> float | None:
-    """Accuracy on the dev rows of the label most frequent in the train rows; None for questions.
-
-    The lowest of the floors: :func:`~minirbt_helpers.tasks.floors` has the others.
-    """
-    return majority_of(task.load(source, "train"), task.load(source, "dev")) if task.layout else None
-
-
-def majority_of(train: Dataset, dev: Dataset) -> float:
-    """The same, of rows with labels that are loaded already."""
-    favourite = Counter(train["label"]).most_common(1)[0][0]
-    labels = list(dev["label"])
-    return labels.count(favourite) / len(labels)
 
 
 def write_report(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
@@ -21,7 +23,7 @@ from ..errors import CourseError, line_of
 from ..hub import vocabulary_size
 from ..language import _
 from ..lines import byte_size, read_batches
-from ..workspace import atomic_folder, clear_disk_errors, progress_bar, resolve, write_json
+from ..workspace import atomic_folder, check_folder, clear_disk_errors, progress_bar, resolve, write_json
 from .processes import in_step, useful_processes
 from .references import IS_CJK, Match, continued_words, read_references
 from .segmentation import Segmenter, load_segmenter
@@ -188,7 +190,7 @@ def build_blocks(
     Args:
         paths: text files, folders, lists of them, or a hub's dataset (see :func:`text_source`), one paragraph per line.
         tokenizer: a fast BERT tokenizer.
-        output: the folder to write, whole or not at all.
+        output: the folder to write, whole or not at all; earlier blocks there are replaced.
         length: tokens per block.
         segmenter: cuts words and makes the references on the way; or
         references: reference files made before, one per text file (see :func:`reference_files`).
@@ -200,8 +202,11 @@ def build_blocks(
         The blocks, memory-mapped: ``input_ids`` uint16 and ``continues`` bool.
 
     Raises:
-        CourseError: missing, empty or broken files, references out of step or of another text, no room on disk.
+        CourseError: missing, empty or broken files, references out of step or of another text, no room on disk, or
+            other files in the output folder.
     """
+    for mark in (CARD, DATA):  # the blocks of `minirbt shard` have the first alone
+        check_folder(output, mark, "minirbt pack")
     source = text_source(paths)
     made = None if references is None else reference_files(references)
     batches = map(Batch, source.batches()) if made is None else referenced_batches(getattr(source, "files", ()), made)
@@ -303,11 +308,15 @@ def describe_blocks(folder: Path, names: Sequence[str], blocks: int, size: int) 
     write_json(folder / CARD, {"blocks": blocks, "bytes": size})
 
 
-def load_blocks(folder: str | Path) -> Dataset:
+def load_blocks(folder: str | Path, length: int | None = None) -> Dataset:
     """Blocks that :func:`build_blocks` left in a folder, memory-mapped.
 
+    Args:
+        folder: where they lie.
+        length: tokens per block that are asked for (a text too short for one block has one that is shorter); None: any.
+
     Raises:
-        CourseError: no blocks there, or damaged ones.
+        CourseError: no blocks there, damaged ones, or those of another length.
     """
     from datasets import load_from_disk
 
@@ -324,6 +333,15 @@ def load_blocks(folder: str | Path) -> Dataset:
         whole = False
     if not whole:
         raise CourseError("damaged blocks", where=folder, fix="make them again: minirbt pack")
+    made = len(blocks[0]["input_ids"]) if length else None
+    if made != length and (len(blocks) > 1 or made > length):
+        raise CourseError(
+            "blocks of {made} tokens, not {length}",
+            where=folder,
+            fix="LENGTH = {made}, or pack anew",
+            made=made,
+            length=length,
+        )
     return blocks
 
 
@@ -345,36 +363,24 @@ def cached_blocks(
     needed; and a folder of blocks made before (``minirbt pack`` or ``shard``) stands for itself.
     """
     if isinstance(paths, str | Path) and (resolve(paths) / CARD).is_file():
-        blocks = load_blocks(paths)
-        if len(blocks[0]["input_ids"]) != length:
-            made = len(blocks[0]["input_ids"])
-            raise CourseError(
-                "blocks of {made} tokens, not {length}",
-                where=paths,
-                fix="LENGTH = {made}, or pack anew",
-                made=made,
-                length=length,
-            )
-        return blocks
+        return load_blocks(paths, length)
     folder = Path(home) / f"blocks-{_fingerprint(paths, tokenizer, length, segmenter, match)}"
-
-    def make() -> Dataset:
+    if folder.is_dir():
+        with suppress(CourseError):
+            return load_blocks(folder)
+    with clear_disk_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Of notebooks that run side by side one makes the blocks, and the others wait.
+        alone = FileLock(folder.with_name(f".{folder.name}.lock")).acquire()
+    with alone:
+        if folder.is_dir():
+            try:
+                return load_blocks(folder)  # made by another meanwhile
+            except CourseError as problem:
+                print(_("{place}: {what}, made again").format(place=problem.where, what=problem.what))
+                shutil.rmtree(folder)
         cutter = load_segmenter(segmenter)
         return build_blocks(paths, tokenizer, folder, length=length, segmenter=cutter, match=match, progress=progress)
-
-    if not folder.is_dir():
-        with clear_disk_errors(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            # Of notebooks that run side by side one makes the blocks, and the others wait.
-            alone = FileLock(folder.with_name(f".{folder.name}.lock")).acquire()
-        with alone:
-            if not folder.is_dir():
-                return make()
-    try:
-        return load_blocks(folder)
-    except CourseError as problem:
-        print(_("{place}: {what}, made again").format(place=problem.where, what=problem.what))
-        return make()
 
 
 def _fingerprint(

@@ -220,7 +220,7 @@ class ShardedCorpus:
         tasks: shards; None: one per file of the text, or per 64 MiB if that is more.
 
     Raises:
-        CourseError: no such text, or a folder begun with other settings.
+        CourseError: no such text, one that the shards would overwrite, or a folder begun with other settings.
     """
 
     def __init__(
@@ -236,6 +236,12 @@ class ShardedCorpus:
     ):
         self.source, self.output, self.length = text_source(text), Path(output).resolve(), length
         self.source.require_text()
+        if isinstance(self.source, Files) and any(self.text in file.resolve().parents for file in self.source.files):
+            raise CourseError(
+                "the text lies where its shards are to come",
+                where=self.text,
+                fix="name another output folder",
+            )
         self.tokenizer, self.segmenter, self.match = tokenizer, segmenter, match
         self._keep_plan(tasks)
 
@@ -355,11 +361,13 @@ class ShardedCorpus:
         """Write down what is made here, or take up what was written down when it was begun."""
         file = self.output / "plan.json"
         before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        if isinstance(self.source, HubText) and self.source.revision is None:
+        asked = getattr(self.source, "revision", None)
+        if isinstance(self.source, HubText):  # a branch moves on, and other machines are to read the same rows
             self.source = replace(self.source, revision=before.get("commit")) if before else self.source.pinned()
         self.tasks = tasks or before.get("tasks") or self._useful_tasks()
         plan = {
             "text": [str(name) for name in self.source.files] if isinstance(self.source, Files) else str(self.source),
+            "revision": asked,
             "commit": getattr(self.source, "revision", None),
             "bytes": self.source.size,
             "tasks": self.tasks,

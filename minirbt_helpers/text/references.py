@@ -112,12 +112,12 @@ def continued_words(
     Raises:
         CourseError: as :func:`chinese_reference`.
     """
-    if match == "original":
-        return _by_matching(words, tokens, encoder(tokenizer).names)
-    if match != "segmentation":
+    if match not in ("segmentation", "original"):
         raise CourseError("unknown match {match!r}", fix="'segmentation' or 'original'", match=match)
     # A word with a space in it, as LTP may leave one, is no Chinese word: its letters stand alone.
     letters = [_in_letters(text, line, _bare) for text, line in zip(texts, words, strict=True)]
+    if match == "original":
+        return _by_matching(words, tokens, encoder(tokenizer).names)
     firsts, sizes, places = _spread(letters, tokens.codes)
     inside = np.zeros(len(tokens.codes), bool)  # characters that continue a Chinese word
     if sizes.size:

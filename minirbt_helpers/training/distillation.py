@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
-from ..hub import vocabulary_size
 from ..models import (
     Architecture,
+    check_tokenizer,
     find_architecture,
     inherit_embeddings,
     load_model,
@@ -36,7 +36,7 @@ from .evaluation import MaskedPositions, held_out
 from .loop import Losses, Watch, train
 from .machine import DTYPES, World, autocast, compile_encoder, join_world
 from .matches import check_matches, hidden_matches, match_loss, match_names
-from .runs import identity, open_run, run_folder
+from .runs import identity, open_run, read_from, run_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -280,11 +280,11 @@ def distill(
         The student (eval mode), its folder, and one row of losses per step.
 
     Raises:
-        CourseError: unknown stage, a missing teacher, models that do not fit the recipe or each other.
+        CourseError: unknown stage, a missing teacher, models that do not fit the recipe, the tokenizer or each other.
     """
     ready = prepare(recipe, stage, teacher, student, tokenizer)
     folder = Path(output) if output else run_folder(recipe, stage)
-    with open_run(folder, recipe, stage, ready.details | {"blocks": len(blocks)}, ready.world) as run:
+    with open_run(folder, recipe, stage, ready.details | read_from(blocks), ready.world) as run:
         if run.finished:
             metrics = run.metrics()
             if watch and ready.world.first:
@@ -349,10 +349,14 @@ def prepare(
     world = join_world()
     tokenizer = tokenizer or load_tokenizer(recipe.teacher)
     teacher_model = _teacher(recipe, STAGES[stage], teacher)
-    check_vocabulary(teacher_model, tokenizer)
+    check_tokenizer(teacher_model, tokenizer)
     architecture = find_architecture(getattr(recipe, STAGES[stage].student))
     student_model = _student(recipe, STAGES[stage], student, teacher_model, architecture)
-    details = {"architecture": architecture.name, "teacher": identity(teacher_model), "start": identity(student_model)}
+    start = STAGES[stage].start  # of a new student; its last bits differ from machine to machine, and are not the run's
+    if student is not None:
+        check_tokenizer(student_model, tokenizer)
+        start = identity(student_model)
+    details = {"architecture": architecture.name, "teacher": identity(teacher_model), "start": start}
     student_model.to(world.device).train()
     teacher_model = frozen(teacher_model, teacher_model is teacher, recipe, world.device)
     with torch.random.fork_rng(devices=[]):
@@ -441,19 +445,4 @@ def check_shape(model: BertForMaskedLM, architecture: Architecture, recipe: Reci
             scale=shown_scale(recipe.scale),
             found=found,
             wanted=wanted,
-        )
-
-
-def check_vocabulary(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer whose entries the model does not have.
-
-    Raises:
-        CourseError: with both sizes.
-    """
-    if (size := vocabulary_size(tokenizer)) > model.config.vocab_size:
-        raise CourseError(
-            "the tokenizer has {size} entries, the model {entries}",
-            fix="use the tokenizer that lies beside the model",
-            size=size,
-            entries=model.config.vocab_size,
         )

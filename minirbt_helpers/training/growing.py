@@ -28,13 +28,13 @@ from ..language import _
 from ..models import Architecture, start_from_counts, take_layers
 from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
-from ..workspace import write_json
+from ..workspace import atomic_file
 from .batches import Batches
 from .distillation import Distilled
 from .loop import Steps, Watch, learning_rate, shared_batches
 from .machine import World, compile_encoder, join_world, timed
 from .pretraining import FillIn, pretrain
-from .runs import run_folder
+from .runs import NOT_THE_RESULT, run_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -108,6 +108,7 @@ def grow(
     folder = Path(output) if output else run_folder(recipe, "pretrained")
     grown = folder.parent / f"{folder.name}-growth"
     model, rows = None, []
+    rule = f"{architecture.name}, {depth_of(phases[0], architecture)} layers, from counts"
     for number, phase in enumerate(phases, 1):
         with world.first_before_others():
             blocks, heldout = texts(length_of(phase, recipe))
@@ -128,6 +129,7 @@ def grow(
             heldout=heldout,
             tokenizer=tokenizer,
             output=folder if last else grown / f"phase-{number}",
+            start=rule if number == 1 else "",
             title=_("{count} layers").format(count=depth_of(phase, architecture)),
             progress=progress,
             watch=watch,
@@ -216,15 +218,19 @@ def planned_steps(
     minutes: float,
     world: World,
 ) -> int:
-    """How many steps fit into some minutes: as noted in the plan, or measured now and noted."""
-    asked = {"minutes": minutes, "recipe": recipe.model_dump()}
+    """How many steps fit into some minutes: as noted in the plan, or measured now and noted.
+
+    Raises:
+        CourseError: the plan cannot be written.
+    """
+    asked = {"minutes": minutes, "recipe": recipe.model_dump(exclude=NOT_THE_RESULT)}
     if plan.is_file() and (noted := json.loads(plan.read_text(encoding="utf-8")))["asked"] == asked:
         return noted["steps"]
     seconds = seconds_per_step(recipe, deepcopy(model), blocks, tokenizer, world)
     steps = max(1, round(minutes * 60 / seconds))
     if world.first:
-        plan.parent.mkdir(parents=True, exist_ok=True)
-        write_json(plan, {"asked": asked, "seconds_per_step": seconds, "steps": steps})
+        with atomic_file(plan) as file:
+            json.dump({"asked": asked, "seconds_per_step": seconds, "steps": steps}, file, ensure_ascii=False, indent=2)
     world.wait()
     return steps
 

@@ -147,9 +147,9 @@ def shared_batches(recipe: Recipe, batches: Batches, world: World, done: int) ->
     The micro-batches of a step are numbered through; each process takes its share of the numbers.
     """
     share = batches.parts // world.size
-    numbers = [
+    numbers = (
         step * batches.parts + world.rank * share + part for step in range(done, recipe.steps) for part in range(share)
-    ]
+    )
     loader = DataLoader(
         batches,
         batch_size=None,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..language import N_, _
-from ..models import load_model, load_tokenizer
+from ..models import check_tokenizer, load_model, load_tokenizer
 from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
 from .batches import Batches
@@ -18,7 +18,7 @@ from .distillation import Distilled
 from .evaluation import MaskedPositions, held_out
 from .loop import Losses, Watch, train
 from .machine import autocast, compile_encoder, join_world
-from .runs import identity, open_run, run_folder
+from .runs import identity, open_run, read_from, run_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,6 +32,7 @@ def pretrain(
     heldout: Dataset,
     tokenizer: PreTrainedTokenizerBase | None = None,
     output: str | Path | None = None,
+    start: str = "",
     title: str = N_("pretrain"),
     progress: bool = True,
     watch: Watch | None = None,
@@ -44,23 +45,33 @@ def pretrain(
         blocks, heldout: what to train on and what to measure on.
         tokenizer: None: the one beside the recipe's teacher.
         output: folder of the result; None: ``runs/<scale>/pretrained``.
+        start: the rule by which the model was made, for one whose last bits differ from machine to machine; by default
+            its weights tell the run from others.
         title: of the progress bar.
         progress: show progress bars.
-        watch: called with all rows of metrics at every evaluation (``insight.LiveLosses``).
+        watch: called with all rows of metrics at every evaluation, or once for a run that is loaded
+            (``insight.LiveLosses``).
 
     Returns:
         The model (eval mode), its folder, and one row of losses per step; resumes as
         :func:`distill` does.
+
+    Raises:
+        CourseError: a tokenizer that is not the model's.
     """
     world = join_world()
     tokenizer = tokenizer or load_tokenizer(recipe.teacher)
     model = load_model(model) if isinstance(model, str | Path) else model
+    check_tokenizer(model, tokenizer)
     folder = Path(output) if output else run_folder(recipe, "pretrained")
-    details = {"start": identity(model), "blocks": len(blocks)}
+    details = {"start": start or identity(model)} | read_from(blocks)
     model.to(world.device).train()
     with open_run(folder, recipe, "pretrained", details, world) as run:
         if run.finished:
-            return Distilled(load_model(folder), folder, run.metrics())
+            metrics = run.metrics()
+            if watch and world.first:
+                watch(metrics)
+            return Distilled(load_model(folder), folder, metrics)
         if recipe.compile:
             compile_encoder(model)
         with fast_on_cpu(model):

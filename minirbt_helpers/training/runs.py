@@ -1,11 +1,14 @@
 """A stage's folder: ``runs/<scale>/<stage>``, with the recipe, versions and metrics beside the model."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -18,7 +21,11 @@ from ..workspace import atomic_folder, clear_disk_errors, versions, write_json
 from .checkpoints import clear_remains
 from .machine import World
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 PROJECTIONS = "projections.safetensors"
+PIECES, TOGETHER = 500, 64  # of a text, for its digest: so many pieces of so many blocks
 # settings that change no weight
 NOT_THE_RESULT = {"output_dir", "evaluate_every", "checkpoint_every", "workers", "tensorboard"}
 
@@ -29,6 +36,21 @@ def identity(model: BertForMaskedLM) -> str:
     for name, weight in sorted(model.state_dict().items()):
         digest.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def read_from(blocks: Dataset) -> dict[str, int | str]:
+    """What a run's card says of its blocks: their number, and a digest of them (of an even spread, if they are many).
+
+    Another text, another tokenizer or other words give another digest, whatever the files are called.
+    """
+    import pyarrow.compute as pc
+
+    rows, digest = blocks.with_format("arrow"), hashlib.sha256()
+    for first in range(0, len(blocks), max(TOGETHER, len(blocks) // PIECES)):
+        for column in rows[first : first + TOGETHER].columns:  # one list per block
+            digest.update(pc.list_value_length(column).to_numpy().tobytes())
+            digest.update(column.combine_chunks().flatten().to_numpy(zero_copy_only=False).tobytes())
+    return {"blocks": len(blocks), "text": digest.hexdigest()[:16]}
 
 
 def run_folder(recipe: Recipe, stage: str) -> Path:

@@ -259,6 +259,9 @@ def draw_word_binding(bindings: Mapping[str, Binding], named: int = 4) -> Drawin
     Args:
         bindings: :func:`~minirbt_helpers.insight.word_binding` by model.
         named: how many of each model's strongest heads get their name (layer.head), where there is room.
+
+    Raises:
+        CourseError: a binding of a single sentence, which shows no error.
     """
     height, left, top = 300.0, 52.0, 14.0
     ends = [binding.difference + sign * 2 * binding.error for binding in bindings.values() for sign in (-1, 1)]

@@ -351,32 +351,48 @@ def _spots(
 ) -> tuple[tuple[int, int], dict[str, Spot]]:
     """What is wrong in all (covered or outside; unclear), and a spot for each name, placed in the order of the dots."""
     centres = dict(zip(means, axes.transData.transform(list(means.values())), strict=True))
-    inside = axes.bbox.padded(-4)  # off the frame
     taken = _circles(axes, list(means.values()), 4)
-    under = _circles(axes, seeds, 2)  # what a name may not cover, but the line to its dot may cross
-    for line in axes.lines:
-        height = axes.transData.transform((1, line.get_ydata()[0]))[1]
-        under.append(Bbox.from_extents(axes.bbox.x0, height - 1, axes.bbox.x1, height + 1))
+    under = [*_circles(axes, seeds, 2), *_baselines(axes)]  # a name may not cover them, the line to its dot may
     spots, wrong = {}, []
     for name, dot in centres.items():
         others = [centre for other, centre in centres.items() if other != name]
-        faults: dict[Spot, tuple[int, int]] = {}
-        for spot in itertools.product(DISTANCES, SIDES):
-            box = _beside(dot, sizes[name], *spot, axes.figure.dpi)
-            doubtful = any(_gap(other, box) < 2 * _gap(dot, box) for other in others)
-            outside = not (inside.contains(*box.min) and inside.contains(*box.max))
-            covered = sum(box.overlaps(other) for other in (*taken, *under))
-            unclear = _crossings(dot, box, taken) if spot[0] > NEAR else int(doubtful)
-            faults[spot] = int(covered) + outside, unclear
-            if not any(faults[spot]):
-                break
-        spots[name] = min(faults, key=faults.get)
-        wrong.append(faults[spots[name]])
+        spots[name], faults = _clearest(axes, dot, sizes[name], others, taken, under)
+        wrong.append(faults)
         box = _beside(dot, sizes[name], *spots[name], axes.figure.dpi)
         taken.append(box.padded(4))
         if spots[name][0] > NEAR:
             taken += [Bbox.from_extents(*point, *point).padded(1) for point in _leader(dot, box)]
     return tuple(map(sum, zip(*wrong, strict=True))), spots
+
+
+def _clearest(
+    axes: Axes,
+    dot: np.ndarray,
+    size: np.ndarray,
+    others: Sequence[np.ndarray],
+    taken: Sequence[Bbox],
+    under: Sequence[Bbox],
+) -> tuple[Spot, tuple[int, int]]:
+    """The first spot of a name with nothing wrong, or else the one with the least, and what is wrong there."""
+    inside = axes.bbox.padded(-4)  # off the frame
+    faults: dict[Spot, tuple[int, int]] = {}
+    for spot in itertools.product(DISTANCES, SIDES):
+        box = _beside(dot, size, *spot, axes.figure.dpi)
+        doubtful = any(_gap(other, box) < 2 * _gap(dot, box) for other in others)
+        outside = not (inside.contains(*box.min) and inside.contains(*box.max))
+        covered = sum(box.overlaps(other) for other in (*taken, *under))
+        unclear = _crossings(dot, box, taken) if spot[0] > NEAR else int(doubtful)
+        faults[spot] = int(covered) + outside, unclear
+        if not any(faults[spot]):
+            break
+    best = min(faults, key=faults.get)
+    return best, faults[best]
+
+
+def _baselines(axes: Axes) -> list[Bbox]:
+    """What the lines across a panel cover, in pixels."""
+    heights = [axes.transData.transform((1, line.get_ydata()[0]))[1] for line in axes.lines]
+    return [Bbox.from_extents(axes.bbox.x0, height - 1, axes.bbox.x1, height + 1) for height in heights]
 
 
 def _size(axes: Axes, text: str) -> np.ndarray:

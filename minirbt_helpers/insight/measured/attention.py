@@ -148,13 +148,29 @@ class Binding:
 
     @property
     def error(self) -> np.ndarray:
-        """The standard error of :attr:`difference` over the sentences, [layers, heads]."""
+        """The standard error of :attr:`difference` over the sentences, [layers, heads].
+
+        Raises:
+            CourseError: a single sentence, which shows none.
+        """
+        self._require_two()
         return (self.inside - self.across).std(0, ddof=1) / np.sqrt(len(self.inside))
 
     def half(self, first: bool) -> "Binding":
-        """Every other sentence: choose heads on one half, measure them on the other."""
+        """Every other sentence: choose heads on one half, measure them on the other.
+
+        Raises:
+            CourseError: a single sentence, which has no second half.
+        """
+        self._require_two()
         chosen = slice(0 if first else 1, None, 2)
         return Binding(self.inside[chosen], self.across[chosen])
+
+    def _require_two(self) -> None:
+        if len(self.inside) < 2:
+            raise CourseError(
+                "a single sentence with neighbours inside a word and across: too few", fix="give word_binding more"
+            )
 
 
 def word_binding(readings: Sequence[Reading]) -> Binding:
