@@ -403,7 +403,7 @@ def test_the_slurm_script_is_two_machines_here(tmp_path, tokenizer, segmenter):
         build_blocks("data_samples/corpus/heldout/weather.txt", tokenizer, tmp_path / "blocks" / part, length=32,
                      segmenter=segmenter, progress=False)  # fmt: skip
     small = {"teacher": "data_samples/models/teacher", "assistant": "6x192x768x12", "student": "2x12x24x2",
-             "steps": 2, "batch_size": 4, "micro_batch": 2, "workers": 0, "precision": "fp32",
+             "steps": 2, "length": 32, "batch_size": 4, "micro_batch": 2, "workers": 0, "precision": "fp32",
              "output_dir": str(tmp_path / "runs")}  # fmt: skip
     options = [part for name, value in small.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     environment = os.environ | {
