@@ -82,6 +82,13 @@ def test_the_results_page_says_what_its_files_rule():
     ):
         assert said in english
     assert "在 BQ 上是教师和 RBT3，在 CMRC 2018 上是 RBT4-H312 和学生，在 DRCD 上是 RBT4-H312。" in chinese
+    live = (ROOT / "benchmarks" / "results" / "live.md").read_text(encoding="utf-8")
+    for found, ours, theirs in (
+        ("-0.7 ± 0.4 points: lower", "it is 0.7 ± 0.4 points *lower*", "低 0.7 ± 0.4 个百分点"),
+        ("+1.5 ± 0.9 points: higher", "without a teacher 1.5 ± 0.9 points lower", "没有教师，低 1.5 ± 0.9 个百分点"),
+        ("-0.2 ± 0.2 points: lower", "0.2 ± 0.2 points lower than one", "两阶段比单阶段低 0.2 ± 0.2 个百分点"),
+    ):
+        assert found in live and ours in english and theirs in chinese
     taught = read_results(ROOT / "benchmarks" / "results" / "taught.jsonl")
     for task, said in (("ocnli", "+7.1 ± 7.0"), ("tnews", "+3.8 ± 1.1")):
         plain = [row for row in taught if row["task"] == task and not row["teacher"]]
