@@ -147,7 +147,8 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
         The ``index.html`` of a site of them.
 
     Raises:
-        CourseError: unknown scale, no such notebook, or a cell that failed (the notebook is kept up to there).
+        CourseError: unknown scale, no such notebook, the folder of the course's own notebooks, or a cell that failed
+            (the notebook is kept up to there).
     """
     from tqdm.auto import tqdm
 
@@ -156,6 +157,12 @@ def run_course(scale: str = "sample", output: str | Path | None = None, only: st
     recipe = load_recipe(scale)
     folder = Path(output) if output else Path(recipe.output_dir) / scale
     chosen = _chosen(only)
+    if folder.resolve() == chosen[0].parent.resolve():
+        raise CourseError(
+            "the executed notebooks would take the place of the course's own",
+            where=folder,
+            fix="name another output folder",
+        )
     with clear_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()

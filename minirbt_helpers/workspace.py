@@ -122,6 +122,7 @@ def clear_disk_errors(target: str | Path) -> Iterator[None]:
             errno.ENOSPC: FREE,
             errno.EACCES: N_("name an output folder you may write to"),
             errno.EROFS: N_("name an output folder you may write to"),
+            errno.EISDIR: N_("this is a folder: name a file"),
             errno.ENOTDIR: N_("a part of the path is a file: name another output folder"),
         }
         raise CourseError(
@@ -144,6 +145,8 @@ def atomic_file(target: str | Path, binary: bool = False) -> Iterator[IO]:
     target = Path(target)
     settings = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
     with clear_disk_errors(target):
+        if target.is_dir():  # found now, not after hours of work
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         holder = _temporary(target)
         try:
             with open(holder / target.name, **settings) as file:

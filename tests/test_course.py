@@ -79,6 +79,9 @@ def test_the_course_leaves_executed_notebooks_and_a_site(tmp_path, monkeypatch, 
     assert caught.value.where == str(output / "01_bad.ipynb") and (output / "01_bad.ipynb").exists()
     with pytest.raises(CourseError, match="no notebook begins with '99'"):
         run_course("sample", output, only="99")
+    with pytest.raises(CourseError, match="take the place of the course's own"):
+        run_course("sample", tmp_path / "out" / "..", only="00")
+    assert nbformat.read(good, as_version=4) == good_book
     with pytest.raises(CourseError, match="unknown SCALE 'smaple'"):
         run_course("smaple", tmp_path / "none")
     assert not (tmp_path / "none").exists()

@@ -150,6 +150,11 @@ def test_rows_are_predicted_once_and_only_where_the_file_can_be_written(tokenize
     (tmp_path / "notes").write_text("mine", encoding="utf-8")
     refused = refusal("predict", tmp_path / "model", tmp_path / "rows.json", tmp_path / "notes" / "out.json")
     assert "cannot write here" in str(refused) and not predicted
+    assert (
+        "name a file" in str(refusal("predict", tmp_path / "model", tmp_path / "rows.json", tmp_path)) and not predicted
+    )
+    refused = refusal("predict", tmp_path / "model", tmp_path / "rows.json", tmp_path / "model" / ".." / "rows.json")
+    assert "take the place of the rows" in str(refused) and not predicted
     done = CliRunner().invoke(app, ["predict", *(str(tmp_path / name) for name in ("model", "rows.json", "out.json"))])
     assert json.loads(done.stdout.splitlines()[-1])["accuracy"] in (0.0, 0.5) and len(predicted) == 1
 

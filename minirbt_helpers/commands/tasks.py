@@ -81,6 +81,8 @@ def predict(
     """Predict the rows of a file with a fine-tuned model, and score them if they have labels."""
     from ..tasks import Finetuned
 
+    if output.resolve() == rows.resolve():
+        raise CourseError("the predictions would take the place of the rows", where=output, fix="name another file")
     tuned = Finetuned.load(folder)
     table = tuned.task.read(rows, labelled=False)
     guesses = tuned.write_predictions(output, table)
