@@ -9,7 +9,6 @@ benchmarks/results/live.jsonl, and those that are there already are not made aga
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from statistics import fmean
 
 import torch
 from heldout import by_counts
-from students import read, ruling, spread
+from students import append, is_there, read, ruling, spread
 
 from minirbt_helpers.course import Lesson
 from minirbt_helpers.models import find_architecture
@@ -42,11 +41,8 @@ def main() -> None:
         lesson = Lesson(load_recipe("sample", seed=seed))
         for way in WAYS:
             key = {"way": way, "seed": seed, "teacher": identity(lesson.teacher)}
-            if not any(row.items() >= key.items() for row in read(RESULTS)):
-                row = key | made(way, lesson)
-                print(json.dumps(row), flush=True)
-                with open(RESULTS, "a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(row) + "\n")
+            if not is_there(key, RESULTS):
+                append(key | made(way, lesson), RESULTS)
     rows = [row for row in read(RESULTS) if row["teacher"] == identity(lesson.teacher)]
     table = markdown(rows, by_counts(lesson, "word")["bigrams"])
     RESULTS.with_suffix(".md").write_text(table, encoding="utf-8")

@@ -8,13 +8,12 @@ there already are not made again.
 """
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from datasets import Dataset
-from students import read
+from students import append, is_there
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from minirbt_helpers.course import Lesson
@@ -72,7 +71,7 @@ def main() -> None:
         for name, start in STARTS.items():
             tokens = settings.batch_size * settings.length * asked.steps
             key = {"start": name, "seed": seed, "steps": asked.steps, "tokens": tokens}
-            if any(row.items() >= key.items() for row in read(RESULTS)):
+            if is_there(key, RESULTS):
                 continue
             model = start(settings, blocks, lesson.tokenizer)
             with tempfile.TemporaryDirectory() as folder:
@@ -84,9 +83,7 @@ def main() -> None:
             for unit in ("word", "token"):
                 found = held_out(done.model, heldout, lesson.tokenizer, unit=unit, limit=None)
                 row[unit] = {figure: round(found[figure], 4) for figure in ("top1", "top5", "mlm_loss", "masked")}
-            print(json.dumps(row), flush=True)
-            with open(RESULTS, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
+            append(row, RESULTS)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 Every way of a comparison has the same batches, masked alike; start, order and masking change with the
 seed. Measured is all held-out text, whole words masked, in all and for words of two tokens and more, and once more
 with single tokens masked (``token_…``); the KD loss is that against the 12-layer teacher, whoever taught, for losses
-against different teachers do not compare. Rows are
-appended to --output, and those that are there already are not made again; a table of this teacher's rows, means and
-standard deviations, goes beside it.
+against different teachers do not compare. Rows are appended to --output, and those that are there already are not
+made again; a table of this teacher's rows, means and standard deviations, goes beside it.
 
     python benchmarks/students.py gain temperature units stages shape start --text T --heldout H --precision bf16
 """
@@ -103,12 +102,8 @@ def main() -> None:
         recipe = load_recipe("sample", seed=seed, teacher=str(asked.models / "teacher"), **settings)
         for name in ways:
             key = key_of(name, recipe, identity(teacher))
-            if any(row.items() >= key.items() for row in read(asked.output)):
-                continue
-            row = key | measure(make(WAYS[name], recipe, asked.models), recipe, teacher)
-            print(json.dumps(row), flush=True)
-            with open(asked.output, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(row) + "\n")
+            if not is_there(key, asked.output):
+                append(key | measure(make(WAYS[name], recipe, asked.models), recipe, teacher), asked.output)
     table = markdown([row for row in read(asked.output) if row["teacher"] == identity(teacher)])
     asked.output.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table)
@@ -123,6 +118,18 @@ def key_of(way: str, recipe: Recipe, teacher: str) -> dict:
 def read(file: Path) -> list[dict]:
     """The rows that are there."""
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+
+
+def is_there(key: dict, file: Path) -> bool:
+    """Whether a file has a row with these entries."""
+    return any(row.items() >= key.items() for row in read(file))
+
+
+def append(row: dict, file: Path) -> None:
+    """Print a row, and keep it."""
+    print(json.dumps(row), flush=True)
+    with open(file, "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row) + "\n")
 
 
 def make(way: Way, recipe: Recipe, models: Path) -> BertForMaskedLM:

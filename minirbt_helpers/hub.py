@@ -94,6 +94,12 @@ def vocabulary_size(tokenizer: "PreTrainedTokenizerBase") -> int:
     return 1 + max(number for entry, number in tokenizer.get_vocab().items() if entry)
 
 
+def entries_in_order(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    """The entry of every number; empty for a number without one, as an edited vocabulary may have it."""
+    known = {number: entry for entry, number in tokenizer.get_vocab().items()}
+    return [known.get(number, "") for number in range(max(known) + 1)]
+
+
 def open_dataset(name: str, config: str | None, split: str, revision: str | None, *, streaming: bool = False):
     """A split of a hub's dataset, or of a folder that lies as one: ``datasets.load_dataset``, with clear errors.
 

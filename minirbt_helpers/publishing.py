@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import CourseError
-from .hub import is_hub_id, save_tokenizer, split_revision, vocabulary_size
+from .hub import entries_in_order, is_hub_id, save_tokenizer, split_revision, vocabulary_size
 from .language import N_, _
 from .names import shown_rows
 from .recipe import load_recipe
@@ -75,8 +75,7 @@ def publish(
     """
     from .models import load_model, load_tokenizer
 
-    for mark in ("recipe.json", "README.md"):  # a run has the first alone
-        check_folder(output, mark, "minirbt publish")
+    check_folder(output, "minirbt publish", "recipe.json", "README.md")  # a run has the first alone
     run = Path(run)
     made, rows = _read(run)
     model, tokenizer = load_model(run), load_tokenizer(run)
@@ -85,8 +84,7 @@ def publish(
     with atomic_folder(output) as folder:
         model.save_pretrained(folder)
         save_tokenizer(tokenizer, folder)
-        entries = {number: entry for entry, number in tokenizer.get_vocab().items()}
-        lines = [entries.get(number, "") for number in range(vocabulary_size(tokenizer))]  # a number may have none
+        lines = entries_in_order(tokenizer)[: vocabulary_size(tokenizer)]
         (folder / "vocab.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         write_json(folder / "recipe.json", made | {"recipe": _without_paths(made["recipe"])})
         (folder / "README.md").write_text(_front_matter(head) + card, encoding="utf-8")

@@ -174,19 +174,19 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
             shutil.rmtree(holder, ignore_errors=True)
 
 
-def check_folder(folder: str | Path, mark: str, command: str) -> None:
+def check_folder(folder: str | Path, command: str, *marks: str) -> None:
     """Make sure that a folder can be written, and that nothing but an earlier output gives way.
 
     Args:
         folder: where the output is to come.
-        mark: a file by which an earlier output is known.
         command: what makes such outputs, for the message.
+        marks: files by which an earlier output is known: it has all of them.
 
     Raises:
         CourseError: a folder with other files, a file, or a place where one may not write.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and not all((folder / mark).is_file() for mark in marks):
         raise CourseError(
             "other files stand in this folder, and they would be lost",
             where=folder,

@@ -27,7 +27,7 @@ def init(
     from ..models import load_model, load_tokenizer, take_layers
     from ..workspace import atomic_folder, check_folder, write_json
 
-    check_folder(output, LAYERS, "minirbt init")
+    check_folder(output, "minirbt init", LAYERS)
     try:
         chosen = [int(layer) for layer in layers.split(",")]
     except ValueError:

@@ -11,6 +11,7 @@ from .initialisation import (
     look_at_neighbours,
     start_from_counts,
     take_layers,
+    tokenizer_beside,
 )
 from .pruning import prune_vocabulary
 
@@ -29,4 +30,5 @@ __all__ = [
     "prune_vocabulary",
     "start_from_counts",
     "take_layers",
+    "tokenizer_beside",
 ]

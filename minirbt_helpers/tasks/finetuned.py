@@ -263,4 +263,4 @@ class Finetuned:
 
 def check_output(folder: str | Path) -> None:
     """:func:`~minirbt_helpers.workspace.check_folder`, for what :meth:`Finetuned.save` writes."""
-    check_folder(folder, "task.json", "minirbt finetune")
+    check_folder(folder, "minirbt finetune", "task.json")

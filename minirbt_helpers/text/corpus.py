@@ -205,8 +205,7 @@ def build_blocks(
         CourseError: missing, empty or broken files, references out of step or of another text, no room on disk, or
             other files in the output folder.
     """
-    for mark in (CARD, DATA):  # the blocks of `minirbt shard` have the first alone
-        check_folder(output, mark, "minirbt pack")
+    check_folder(output, "minirbt pack", CARD, DATA)  # the blocks of `minirbt shard` have the first alone
     source = text_source(paths)
     made = None if references is None else reference_files(references)
     batches = map(Batch, source.batches()) if made is None else referenced_batches(getattr(source, "files", ()), made)

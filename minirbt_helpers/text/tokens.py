@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import CourseError
+from ..hub import entries_in_order
 
 CODE_POINTS = 0x110000
 UNSEEN, RUN, ALONE, BLANK = range(4)  # what a character is to the tokenizer
@@ -61,8 +62,7 @@ class Encoder:
         if not tokenizer.is_fast:
             raise CourseError("the tokenizer has no offsets", fix="use a fast BERT tokenizer")
         self.vocabulary = len(tokenizer)
-        known = {number: name for name, number in tokenizer.get_vocab().items()}
-        self.names = [known.get(number, "") for number in range(max(known) + 1)]  # an edited vocabulary may have gaps
+        self.names = entries_in_order(tokenizer)
         self.is_piece = np.array([name.startswith("##") for name in self.names])  # [names]
         # A copy: the original's truncation and padding may be set by others.
         self._library = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())

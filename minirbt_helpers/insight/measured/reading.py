@@ -13,9 +13,8 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 from ...errors import CourseError
 from ...hub import vocabulary_size
 from ...language import _
-from ...models import load_model, load_tokenizer
+from ...models import load_model, tokenizer_beside
 from ...text import Segmenter, word_spans
-from ...workspace import resolve
 
 LONGEST = 512  # tokens, [CLS] and [SEP] among them
 SENTENCE_ENDS = "。！？；!?;"
@@ -172,7 +171,7 @@ def check_tokenizers(models: Mapping[str, BertForMaskedLM | str | Path], tokeniz
     """
     for name, model in models.items():
         folder = model if isinstance(model, str | Path) else model.config.name_or_path
-        own = _tokenizer_beside(folder)
+        own = tokenizer_beside(folder)
         wanted = vocabulary_size(tokenizer)
         entries = vocabulary_size(own) if own else wanted if isinstance(model, str | Path) else model.config.vocab_size
         if entries != wanted or (own and own.get_vocab() != tokenizer.get_vocab()):
@@ -184,12 +183,6 @@ def check_tokenizers(models: Mapping[str, BertForMaskedLM | str | Path], tokeniz
                 entries=entries,
                 wanted=wanted,
             )
-
-
-def _tokenizer_beside(folder: str | Path) -> PreTrainedTokenizerBase | None:
-    """The tokenizer in a model's folder, where there is one."""
-    there = folder and any((resolve(folder) / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
-    return load_tokenizer(folder) if there else None
 
 
 def _check_fit(model: BertForMaskedLM, sentences: Sequence[Sentence], name: str) -> None:
