@@ -12,6 +12,7 @@ import torch
 from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from ipywidgets import Widget
 from scipy.spatial.distance import jensenshannon
 from torch import nn
 
@@ -612,6 +613,23 @@ def test_the_controls_draw_what_they_say(explorer):
     assert "an empty sentence" in screen.value
     sentence.value = "好"
     assert shown()
+
+
+def test_a_text_counts_when_it_is_finished_and_a_refused_one_is_answered_in_a_line(monkeypatch, capsys):
+    monkeypatch.setenv("MINIRBT_HEADLESS", "0")
+    drawn = []
+
+    def draw(text):
+        drawn.append(text)
+        if "[MASK]" not in text:
+            raise CourseError("no [MASK] in {text!r}", text=text)
+        return text
+
+    insight.explore(draw, text="[MASK]")
+    (box,) = (one for one in Widget.widgets.values() if getattr(one, "value", None) == "[MASK]")
+    assert not box.continuous_update
+    box.value = "<b>"
+    assert drawn == ["[MASK]", "<b>"] and "Traceback" not in capsys.readouterr().err
 
 
 def test_a_teacher_alone_is_explored_too(teacher, tokenizer, segmenter, pair, capsys):

@@ -22,13 +22,15 @@ from matplotlib.text import Text
 from minirbt_helpers import insight
 from minirbt_helpers.course import notebooks, start
 from minirbt_helpers.errors import CourseError, CourseWarning
-from minirbt_helpers.exercises.catalogue import SHELVES
+from minirbt_helpers.exercises.catalogue import SHELVES, find_question
+from minirbt_helpers.exercises.cells import MARK
+from minirbt_helpers.exercises.quizzes import static_html
 from minirbt_helpers.hub import fetch_model
-from minirbt_helpers.insight.drawn.theme import prepare_figures, role_of
+from minirbt_helpers.insight.drawn.theme import own_colour_of, prepare_figures, role_of
 from minirbt_helpers.insight.measured.speed import PARTS, WHOLE
 from minirbt_helpers.language import CATALOGUES, LANGUAGES, _, chosen_language, set_language
 from minirbt_helpers.models import ARCHITECTURES, load_tokenizer
-from minirbt_helpers.names import shown_name
+from minirbt_helpers.names import SHAPES, shown_name
 from minirbt_helpers.recipe import Recipe
 from minirbt_helpers.tasks.odd import OddRows
 from minirbt_helpers.verdict import judge
@@ -340,6 +342,12 @@ def test_a_model_has_its_colour_in_both_languages(chinese, role):
     assert shown_name(f"{role}, live") == f"{_(role)}，{_('live')}" and HAN.search(_(role))
 
 
+def test_a_shape_has_one_colour_by_either_name():
+    for folder, shape in SHAPES.items():
+        assert own_colour_of(folder) == own_colour_of(shape)
+    assert len({own_colour_of(name) for name in ("h288", "h312", "student", "no pre-training")}) == 4
+
+
 def test_a_shape_is_written_as_its_authors_write_it(chinese):
     shown = {name: shown_name(name) for name in insight.model_folders(ROOT / "data_samples" / "models")}
     assert shown | {"rbt3": "RBT3", "h288": "MiniRBT-H288", "h312": "RBT4-H312"} == shown
@@ -399,6 +407,16 @@ def test_a_chinese_notebook_is_the_english_program(name):
             assert here.tree == there.tree, where
             for said, zh in zip(here.strings, there.strings, strict=True):
                 assert said == zh or HAN.search(zh) or (said, zh) == ("en", "zh"), f"{where}: {said!r}, {zh!r}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_stored_question_is_the_one_that_is_asked(language):
+    with speaking(language):
+        for path in notebooks(language):
+            asked = [cell for cell in stored(path).cells if "exercise-question" in cell.metadata.get("tags", [])]
+            for cell in asked:
+                (output,) = cell.outputs
+                assert output.data["text/html"] == static_html(find_question(cell.metadata[MARK]["entry"])), cell.id
 
 
 def test_both_languages_have_the_same_notebooks():

@@ -67,6 +67,14 @@ def test_a_text_without_mask_is_refused(model, tokenizer):
         mask_guesses(model, tokenizer, "天气很好")
 
 
+def test_a_gap_beyond_the_longest_input_is_not_passed_over(model, tokenizer):
+    long = "天" * model.config.max_position_embeddings
+    for text in (f"{long}[MASK]", f"[MASK]{long}[MASK]"):
+        with pytest.raises(CourseError, match=r"a \[MASK\] lies beyond"):
+            mask_guesses(model, tokenizer, text)
+    assert len(mask_guesses(model, tokenizer, f"[MASK]{long}")) == 1
+
+
 def test_the_table_has_a_column_per_mask_and_ticks_the_truth_alone():
     answers = {"teacher": [[("中", 0.5), ("美", 0.2)], [("国", 0.9), ("中", 0.1)]]}
     table = draw_mask_guesses("[MASK][MASK]<是>", answers, truth="中国").data

@@ -19,8 +19,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from minirbt_helpers import insight
-from minirbt_helpers.insight.drawn.axes import in_percent, log_ticks, panels
+from minirbt_helpers.insight.drawn.axes import in_percent, log_ticks, panels, plot
 from minirbt_helpers.insight.drawn.canvas import Box, Drawing, Text, finished
+from minirbt_helpers.insight.drawn.stills import Stills
+from minirbt_helpers.insight.measured.speed import PARTS, WHOLE
 from minirbt_helpers.models import ARCHITECTURES
 
 ROOM = ROOT / "minirbt_helpers" / "insight"
@@ -110,6 +112,15 @@ def test_text_that_flows_has_the_same_beside_it_as_a_picture():
     assert "南京市 | 长江" in beside["image/png"]["alt"]
 
 
+def test_stills_are_kept_as_the_first_of_them():
+    drawing = finished(Drawing(120, 40, "", [Box(0, 0, 60, 40, "teacher")]), [], "A title", "half of it is blue")
+    figure = plot((2, 2), "one number: 3")
+    for first in (drawing, insight.draw_words({"LTP": ["南京市", "长江"]}), figure):
+        data, beside = shown(Stills("temperature", {1: first, 2: first}))
+        assert data["text/html"].count("data-value") == 2 and len(base64.b64decode(data["image/png"])) > 200
+        assert beside["image/png"]["alt"] == shown(first)[1]["image/png"]["alt"] != ""
+
+
 def result(share: float) -> dict:
     return {"top1": share, "masked": 1000}
 
@@ -120,7 +131,14 @@ def test_every_figure_says_its_numbers():
     colours = {"teacher": "teacher", "student": "student"}
     by_rate = {"student": {1e-3: [0.4, 0.425]}}
     sizes = {"teacher": 6.8, "student": 0.8}
+    seconds = {part: [0.1, 0.1] for part in PARTS} | {WHOLE: [0.5, 0.5]}
+    case = insight.SpeedCase("fp32", 1, 128, 1, "CPU", dict.fromkeys(ARCHITECTURES, seconds))
+    rates = {"128": {"96": {"FFN": 4e8}, "256": {"FFN": 1e9}}}
     figures = {
+        "fp32: RBT6 1.0 to 1.0": insight.draw_speed_ups([case]),
+        "128 tokens at once 40% to 100%": insight.draw_product_rates(
+            [{"precision": "fp32", "peak": 1e9, "rates": rates}]
+        ),
         "RBT6 59.8M": insight.draw_parameters(ARCHITECTURES.values(), "full", 21128),
         "teacher 30.0%": insight.draw_accuracies({"Words": {"teacher": result(0.3), "student": result(0.2)}}),
         "6 layers 20.0%": insight.draw_accuracy_by_depth({"first": {6: result(0.2)}}),

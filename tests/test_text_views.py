@@ -100,6 +100,10 @@ def test_block_view_shows_every_flag(tokenizer, blocks):
         assert f"block{number}{row}" in shown
 
 
+def test_no_blocks_are_an_empty_picture(tokenizer):
+    assert visible(draw_blocks([], tokenizer)) == ""
+
+
 def test_a_word_cut_by_a_border_is_open_on_both_sides_of_it(tokenizer):
     cut = list(pack([("他去公园", [4])], tokenizer, length=5))  # 他去公 | 园
     whole = list(pack([("他去公园", [4])], tokenizer, length=6))

@@ -66,7 +66,7 @@ def _two(seed: int, *shape: int, scale: float = 2.0) -> tuple[Tensor, Tensor]:
             lambda answer, logits, temperature: logits.ndim > 1 and not (abs(answer.sum(-1) - 1) < 1e-3).all(),
         ),
     ],
-    helpers=("softmax", "log_softmax"),
+    helpers=("softmax", "log_softmax", "special_softmax", "special_log_softmax"),
 )
 def soften(logits: Tensor, temperature: float) -> Tensor:
     """Write `soften`: probabilities from logits [..., vocabulary] at a temperature T, p = exp(z/T) divided by the sum

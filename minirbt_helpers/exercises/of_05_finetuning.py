@@ -67,7 +67,7 @@ def majority_floor(train: list[int], dev: list[int]) -> float:
     cases=lambda: [
         ([0.5, 0.5], [0.4, 0.2], 1.0),
         ([0.5, 0.7], [0.4, 0.5], 12.71),
-        ([0.3, 0.5, 0.4], [0.2, 0.4, 0.3], 4.303),
+        ([0.3, 0.5, 0.4], [0.2, 0.4, 0.31], 4.303),
         ([0.31, 0.37, 0.28], [0.17, 0.18, 0.14], 4.303),
         ([0.71, 0.69, 0.74, 0.72], [0.73, 0.68, 0.77, 0.75], 3.182),
     ],
@@ -137,6 +137,7 @@ def _interval(ours, theirs, factor, spread):
         ([False, True, True], ["好", "差", "很差"], ["好"]),
         ([True, False, False, True], ["好", "差", "坏", "新"], ["很好", "好书", "差"]),
         ([True, True, False, True, False, False], ["甲", "乙", "丙", "丁", "戊", "己"], ["甲", "丁", "己", "庚"]),
+        ([True, False, True, False], ["好", "好", "差", "坏"], ["坏"]),
     ],
     hints=(
         "Two accuracies: one over all dev rows, and one over some of them. Which ones are new?",
@@ -145,6 +146,10 @@ def _interval(ours, theirs, factor, spread):
     ),
     remark="The text must be the same as a whole: 好 is not leaked because 很好 stands in train.",
     slips=[
+        (
+            "A text that stands twice in `dev` is two rows, each with its own answer.",
+            lambda right, dev, train: fmean(right) - fmean(right[dev.index(text)] for text in set(dev) - set(train)),
+        ),
         (
             "The sign is wrong: the score on all rows, less the score on the new ones.",
             lambda *given: -leak_gain(*given),

@@ -328,7 +328,7 @@ def training_bytes(student: int, teacher: int, projections: int) -> int:
 def clipped(gradients: list[Tensor], limit: float) -> list[Tensor]:
     """`gradients` holds one tensor for each weight of a model. Think of all their numbers as one long vector. Write
     `clipped`: the same gradients if this vector is at most `limit` long, else all of them multiplied by one number so
-    that it is exactly `limit` long. The length is the root of the sum of all squares. Return new tensors.
+    that it is exactly `limit` long. The length is the root of the sum of all squares.
 
     `clipped([tensor([3.0]), tensor([4.0])], 1.0)` gives `[tensor([0.6]), tensor([0.8])]`.
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from html import escape
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,6 +18,7 @@ from .drawn.attention import draw_all_heads, draw_head, draw_head_pair, draw_lay
 from .drawn.canvas import Drawing, TextPicture
 from .drawn.losses import draw_losses
 from .drawn.stills import HeadsToTurn, Stills
+from .drawn.theme import PALETTE
 from .measured.attention import Match, Unit, head_distances, head_matches
 from .measured.losses import Rows
 from .measured.reading import Reading, Sentence, check_tokenizers
@@ -40,9 +42,10 @@ def explore(
         draw: makes the picture anew from the controls' values, and returns it.
         stills: a control and some of its values: a page without a kernel leafs through their pictures. All other
             controls keep the value they begin with.
-        controls: as for ``ipywidgets.interact``: a text, a number range, a list of choices.
+        controls: as for ``ipywidgets.interact``: a text, a number range, a list of choices. A text counts when it is
+            finished, with Enter or by leaving its box; one that ``draw`` refuses is answered in a line.
     """
-    from ipywidgets import interact, interactive
+    from ipywidgets import Text, interact, interactive
 
     if headless():
         if stills:
@@ -53,12 +56,21 @@ def explore(
 
     @wraps(draw)
     def shown(**values: object) -> object:
-        picture = draw(**values)
+        try:
+            picture = draw(**values)
+        except CourseError as problem:
+            return HTML(_refused(problem))
         plt.close()  # a matplotlib figure that is returned would be shown twice
         return HTML(picture._repr_html_()) if isinstance(picture, Drawing | TextPicture) else picture  # no PNG: faster
 
     for control in interact(shown, **controls).widget.kwargs_widgets:
         control.description = _(control.description)
+        if isinstance(control, Text):
+            control.continuous_update = False
+
+
+def _refused(problem: CourseError) -> str:
+    return f'<p style="color:{PALETTE["student"]}">{escape(str(problem))}</p>'
 
 
 class AttentionExplorer:
@@ -205,7 +217,7 @@ class AttentionExplorer:
                 values |= {name: widgets[name].value for name in ("layer", "head")}  # they may have been cut back
                 screen.value = self.draw(**values)._repr_html_()
             except CourseError as problem:
-                screen.value = f'<p style="color:#D55E00">{problem}</p>'
+                screen.value = _refused(problem)
 
         return update
 

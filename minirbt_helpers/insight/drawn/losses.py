@@ -99,7 +99,8 @@ def draw_losses(runs: Mapping[str, Rows], floor: float | None = None) -> Figure:
         top1.axhline(floor, label=_("always the same token"), **BASELINE)
         top1.legend(handles=top1.lines[-1:], fontsize=8)
     above[0].legend()
-    above[0].set_ylabel(_("nats"))
+    for key in ("kd", "mlm"):  # the total adds squared differences to them
+        above[list(PLOTTED).index(key)].set_ylabel(_("nats"))
     if matches:
         below[0].set_ylabel(_("loss of the match"))
     for axes, (kind, layer) in zip(below, matches, strict=True):

@@ -29,17 +29,29 @@ def draw_speed_ups(cases: Sequence[SpeedCase], head: bool = False) -> Figure:
     by_format: dict[str, list[SpeedCase]] = {}
     for case in cases:
         by_format.setdefault(case.precision, []).append(case)
+    ups = {name: [speed_ups(case.family, TEACHER, head) for case in chosen] for name, chosen in by_format.items()}
     part = _("with the MLM head") if head else _("encoder alone")
     alt = _("Speed-ups over the 12-layer model by batch and length, {part}").format(part=part)
+    alt = labelled(alt, _("; ").join(labelled(name, _speed_ups_in_words(of)) for name, of in ups.items()))
     figure, grid = panels(list(by_format), (5.6, 4.2), alt, sharey=True)
-    for axes, chosen in zip(grid, by_format.values(), strict=True):
-        _speed_up_lines(axes, [speed_ups(case.family, TEACHER, head) for case in chosen])
+    for axes, (name, chosen) in zip(grid, by_format.items(), strict=True):
+        _speed_up_lines(axes, ups[name])
         axes.set_xticks(range(len(chosen)), [f"{case.batch} × {case.length}" for case in chosen])
         axes.set_xlabel(_("texts × tokens"))
         log_ticks(axes.yaxis, [1.5, 2, 3, 4, 6, 8, 12, 16])
     grid[0].set_ylabel(_("times as fast as RoBERTa, {part}").format(part=part))
     legend_beside(grid[-1], _("bars: quartiles; dotted: published"))
     return figure
+
+
+def _speed_ups_in_words(ups: Sequence[Mapping]) -> str:
+    """The slowest and the fastest case of every model."""
+    medians = {name: [one[name].median for one in ups] for name in OTHERS}
+    return _(", ").join(_in_words(name, min(of), max(of), ".1f") for name, of in medians.items())
+
+
+def _in_words(title: str, first: float, last: float, digits: str) -> str:
+    return _("{title} {first} to {last}").format(title=title, first=f"{first:{digits}}", last=f"{last:{digits}}")
 
 
 def _speed_up_lines(axes: Axes, ups: Sequence[Mapping]) -> None:
@@ -133,21 +145,34 @@ def draw_product_rates(rows: Sequence[Mapping]) -> Figure:
     named = zip(rows, peaks, strict=True)
     fastest = _("{precision}, the fastest: {rate:,.0f} GFLOP/s")
     titles = [fastest.format(precision=row["precision"], rate=peak / 1e9) for row, peak in named]
+    shares = [_product_shares(row, peak) for row, peak in zip(rows, peaks, strict=True)]
     alt = _("The FFN product as a share of the fastest product, by width and tokens at once. {panels}")
-    alt = alt.format(panels=_("; ").join(titles))
+    alt = alt.format(panels=_("; ").join(map(labelled, titles, map(_shares_in_words, shares))))
     figure, grid = panels(titles, (4.6, 3.6), alt, margin=(1, 0), sharey=True)
-    for axes, row, peak in zip(grid, rows, peaks, strict=True):
-        for tokens, rates in row["rates"].items():
-            widths = sorted(map(int, rates))
-            shares = [rates[str(width)]["FFN"] / peak for width in widths]
-            label = _("{tokens:,} tokens at once").format(tokens=int(tokens))
-            axes.plot(range(len(widths)), shares, marker="o", markersize=4, label=label)
+    for axes, lines in zip(grid, shares, strict=True):
+        for label, line in lines.items():
+            axes.plot(range(len(line)), line.values(), marker="o", markersize=4, label=label)
         axes.set(xlabel=_("width"), ylim=(0, 1.05))
-        axes.set_xticks(range(len(widths)), widths)
+        axes.set_xticks(range(len(line)), line)
         in_percent(axes.yaxis)
     grid[0].set_ylabel(_("share of the fastest product"))
     legend_beside(grid[-1])
     return figure
+
+
+def _product_shares(row: Mapping, peak: float) -> dict[str, dict[int, float]]:
+    """A line per number of tokens: by width, the FFN product's share of the fastest product."""
+    named = _("{tokens:,} tokens at once")
+    return {
+        named.format(tokens=int(tokens)): {width: rates[str(width)]["FFN"] / peak for width in sorted(map(int, rates))}
+        for tokens, rates in row["rates"].items()
+    }
+
+
+def _shares_in_words(lines: Mapping[str, Mapping[int, float]]) -> str:
+    """Every line at its narrowest and its widest model."""
+    ends = {label: [*line.values()] for label, line in lines.items()}
+    return _(", ").join(_in_words(label, of[0], of[-1], ".0%") for label, of in ends.items())
 
 
 def _peak(row: Mapping) -> float:

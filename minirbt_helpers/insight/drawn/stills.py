@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from ...language import _
 from ..measured.attention import Attention
 from ..measured.reading import Reading
-from .canvas import Drawing, mime_bundle
+from .axes import Plot
+from .canvas import Drawing, TextPicture, mime_bundle
 
 
 class Stills:
@@ -22,10 +23,10 @@ class Stills:
 
     Args:
         name: of what changes from one to the next, as a reader is told.
-        pictures: by its value, in order; each a drawing, HTML or a matplotlib figure.
+        pictures: by its value, in order; each a drawing, text that flows, or a figure that says what it shows.
     """
 
-    def __init__(self, name: str, pictures: Mapping[object, object]):
+    def __init__(self, name: str, pictures: Mapping[object, Drawing | TextPicture | Plot]):
         self.name, self.pictures = name, pictures
 
     def _repr_html_(self) -> str:
@@ -35,16 +36,15 @@ class Stills:
         ]
         return f'<div class="stills" data-name="{escape(self.name)}">{"".join(shown)}</div>'
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str] | tuple[dict[str, str], dict[str, dict]]:
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict]]:
         """HTML, and a PNG of the first picture for viewers that show no SVG."""
         html, first = self._repr_html_(), next(iter(self.pictures.values()))
-        if isinstance(first, Drawing):
-            return mime_bundle(html, first)
         if not isinstance(first, Figure):
-            return {"text/html": html}
+            return mime_bundle(html, first.drawing if isinstance(first, TextPicture) else first)
         stream = io.BytesIO()
         first.savefig(stream, format="png")
-        return {"text/html": html, "image/png": base64.b64encode(stream.getvalue()).decode()}
+        png = base64.b64encode(stream.getvalue()).decode()
+        return {"text/html": html, "image/png": png}, {"image/png": {"alt": first.alt}}
 
 
 class HeadsToTurn:

@@ -8,6 +8,7 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 from ...language import _
+from ...names import shown_name
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and by their lightness in grey.
 PALETTE = {
@@ -58,9 +59,9 @@ FAMILY = {
 def role_of(name: str) -> str:
     """The palette's key for a model: of the family, or by how its name begins (``"student, live"``); else other.
 
-    The name may begin in the language that is set, too.
+    A member of the family may go by its folder's name, and a name may begin in the language that is set.
     """
-    return FAMILY.get(name) or next((role for role in PALETTE if name.startswith((role, _(role)))), "other")
+    return FAMILY.get(shown_name(name)) or next((role for role in PALETTE if name.startswith((role, _(role)))), "other")
 
 
 def colour_of(name: str) -> str:
@@ -70,7 +71,7 @@ def colour_of(name: str) -> str:
 
 def own_colour_of(name: str) -> str:
     """As :func:`colour_of`, with the two students told apart: for pictures where both stand in one panel."""
-    return PALETTE["accent"] if name == "MiniRBT-H288" else colour_of(name)
+    return PALETTE["accent"] if shown_name(name) == "MiniRBT-H288" else colour_of(name)
 
 
 def ink_of(name: str) -> str:

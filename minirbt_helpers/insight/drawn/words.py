@@ -86,7 +86,7 @@ def draw_blocks(blocks: Sequence[Mapping], tokenizer: PreTrainedTokenizerBase) -
     Returns:
         A word that a block's border cuts has a bracket that is open to that side, in another colour.
     """
-    following = [*(block["continues"] for block in blocks[1:]), ()]
+    following = [*(block["continues"] for block in blocks), ()][1:]
     drawn = {
         _("block {number}").format(number=number): _block_words(block, any(after[1:2]), tokenizer)
         for number, (block, after) in enumerate(zip(blocks, following, strict=True))

@@ -23,25 +23,20 @@ def mask_guesses(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, tex
     is chosen for the first.
 
     Args:
-        text: at least one ``[MASK]``; what lies beyond the model's longest input is cut off.
+        text: at least one ``[MASK]``; what lies beyond the model's longest input is cut off, and has none.
         top: how many candidates.
 
     Returns:
         For every ``[MASK]``, in reading order, ``top`` pairs (token, probability), best first.
 
     Raises:
-        CourseError: no ``[MASK]`` in the text.
+        CourseError: no ``[MASK]`` in the text, or one beyond the model's longest input.
     """
     longest = model.config.max_position_embeddings
     encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=longest).to(model.device)
     asked = encoded["input_ids"][0] == tokenizer.mask_token_id  # [tokens]
-    if not asked.any():
-        raise CourseError(
-            "no {mask} in {text!r}",
-            fix="write {mask} for each character to guess",
-            mask=tokenizer.mask_token,
-            text=text,
-        )
+    if int(asked.sum()) < max(1, text.count(tokenizer.mask_token)):
+        raise _no_gap(text, tokenizer)
     shares = model(**encoded).logits[0, asked].float().softmax(-1)  # [masks, vocabulary]
     best = shares.topk(top)
     return [
@@ -62,15 +57,10 @@ def layer_guesses(
         For each state, from the embeddings' output on, ``top`` pairs (token, probability), best first.
 
     Raises:
-        CourseError: no ``[MASK]`` in the sentence.
+        CourseError: no ``[MASK]`` in the sentence, or none in what the model reads of it.
     """
     if tokenizer.mask_token_id not in reading.sentence.ids:
-        raise CourseError(
-            "no {mask} in {text!r}",
-            fix="hide a character with it",
-            mask=tokenizer.mask_token,
-            text=reading.sentence.text,
-        )
+        raise _no_gap(reading.sentence.text, tokenizer)
     place = reading.sentence.ids.index(tokenizer.mask_token_id)
     with torch.no_grad():
         states = reading.hidden[:, place].to(model.device)  # [layers + 1, width]
@@ -79,6 +69,13 @@ def layer_guesses(
         list(zip(tokenizer.convert_ids_to_tokens(ids), shares, strict=True))
         for ids, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]
+
+
+def _no_gap(text: str, tokenizer: PreTrainedTokenizerBase) -> CourseError:
+    named = {"mask": tokenizer.mask_token, "text": text}
+    if tokenizer.mask_token in text:
+        return CourseError("{text!r}: a {mask} lies beyond what the model reads", fix="shorten the text", **named)
+    return CourseError("no {mask} in {text!r}", fix="write {mask} for each character to guess", **named)
 
 
 def right_guesses(answers: Sequence[str], guesses: Sequence[Guesses]) -> tuple[int, int]:
