@@ -96,8 +96,8 @@ FAMILY = {
         "The teacher's first three layers, trained on without distillation",
         (
             "init {work}/rbt3-start --teacher {work}/teacher --layers 0,1,2",
-            f"pretrain {READING} {BATCH} --learning-rate 1e-3 --steps 1000 --model {{work}}/rbt3-start "
-            "--output {work}/rbt3",
+            f"pretrain {READING} {BATCH} --mask-unit both --learning-rate 1e-3 --steps 4000 "
+            "--model {work}/rbt3-start --output {work}/rbt3",
         ),
     ),
 }
