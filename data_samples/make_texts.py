@@ -128,16 +128,16 @@ def main() -> None:
     texts = {name: lines_of(asked.corpora / f"{name}.txt") for name in TOKENIZER_TEXTS} | {WIKI: wiki[:-HELD_OUT]}
     converted = [to_traditional(line) for name in (WIKI, "luxun") for line in texts[name]]
     everything = [*(line for lines in texts.values() for line in lines), *sample]
-    write(asked.output / "unlike" / "wiki.txt", list(unlike(held_out, everything)))
+    write(asked.output / "unlike" / "wiki.txt", list(Unseen(everything)(held_out)))
     make_tokenizer(everything, converted).save_pretrained(asked.output / "tokenizer")
 
 
 class Unseen:
-    """Keeps lines that were not kept before and share no :data:`SHARED` ideographs in a row with held-out ones."""
+    """Keeps lines that were not kept before and share no :data:`SHARED` ideographs in a row with certain others."""
 
-    def __init__(self, held_out: list[str]):
-        self.runs = {run for line in held_out for run in runs_of(line)}
-        self.lines = set(held_out)
+    def __init__(self, others: list[str]):
+        self.runs = {run for line in others for run in runs_of(line)}
+        self.lines = set(others)
 
     def __call__(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
@@ -145,13 +145,6 @@ class Unseen:
                 continue
             self.lines.add(line)
             yield line
-
-
-def unlike(lines: list[str], read: Iterable[str]) -> Iterator[str]:
-    """The lines that share no :data:`SHARED` ideographs in a row with any that was read."""
-    asked = {run for line in lines for run in runs_of(line)}
-    repeated = asked.intersection(run for line in read for run in runs_of(line))
-    return (line for line in lines if repeated.isdisjoint(runs_of(line)))
 
 
 def runs_of(line: str) -> Iterator[str]:

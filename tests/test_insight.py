@@ -12,7 +12,7 @@ import torch
 from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from ipywidgets import Widget
+from ipywidgets import Widget, interactive
 from scipy.spatial.distance import jensenshannon
 from torch import nn
 
@@ -626,10 +626,14 @@ def test_a_text_counts_when_it_is_finished_and_a_refused_one_is_answered_in_a_li
         return text
 
     insight.explore(draw, text="[MASK]")
-    (box,) = (one for one in Widget.widgets.values() if getattr(one, "value", None) == "[MASK]")
+    (form,) = (
+        one for one in Widget.widgets.values() if isinstance(one, interactive) and one.kwargs["text"] == "[MASK]"
+    )
+    (box,) = form.kwargs_widgets
     assert not box.continuous_update
     box.value = "<b>"
     assert drawn == ["[MASK]", "<b>"] and "Traceback" not in capsys.readouterr().err
+    assert "no [MASK] in &#x27;&lt;b&gt;&#x27;" in form.result.data
 
 
 def test_a_teacher_alone_is_explored_too(teacher, tokenizer, segmenter, pair, capsys):

@@ -34,6 +34,11 @@ def plot(size: tuple[float, float], alt: str) -> Plot:
     return figure
 
 
+def from_to(title: str, first: float, last: float, digits: str) -> str:
+    """Two ends of a line in words, as an alt text names them; ``digits`` is their format."""
+    return _("{title} {first} to {last}").format(title=title, first=f"{first:{digits}}", last=f"{last:{digits}}")
+
+
 def panels(
     titles: Sequence[str],
     size: tuple[float, float],

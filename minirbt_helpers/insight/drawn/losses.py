@@ -13,7 +13,7 @@ from ...errors import CourseError
 from ...language import N_, _, labelled
 from ...names import shown_name
 from ..measured.losses import Curve, Rows, loss_curve, match_curves, matched_layer
-from .axes import BASELINE, in_percent, listed, plot
+from .axes import BASELINE, from_to, in_percent, listed, plot
 from .canvas import SMALL, Dot, Drawing, Line, Text, finished, shelf, titled
 from .theme import PALETTE, colour_of, role_of
 
@@ -83,24 +83,23 @@ def draw_losses(runs: Mapping[str, Rows], floor: float | None = None) -> Figure:
     one_kind = len({kind for kind, _ in matches}) == 1  # then all have one scale
     figure = plot((13, 6.6 if matches else 3.3), _losses_in_words(runs))
     upper, *lower = figure.subfigures(1 + bool(matches), 1, squeeze=False)[:, 0]
-    above = upper.subplots(1, len(PLOTTED))
+    above = dict(zip(PLOTTED, upper.subplots(1, len(PLOTTED)), strict=True))
     below = lower[0].subplots(1, len(matches), sharey=one_kind, squeeze=False)[0] if matches else []
     for name, rows in runs.items():
-        for axes, key in zip(above, PLOTTED, strict=True):
+        for key, axes in above.items():
             _loss(axes, rows, key, name)
         for match, curve in match_curves(rows).items():
             _line(below[matches.index(matched_layer(match))], curve, name)
-    for axes, title in zip(above, PLOTTED.values(), strict=True):
-        axes.set(title=_(title), xlabel=_("step"))
-    for axes in above[-len(ACCURACIES) :]:
-        in_percent(axes.yaxis)
+    for key, axes in above.items():
+        axes.set(title=_(PLOTTED[key]), xlabel=_("step"))
+        if key in ACCURACIES:
+            in_percent(axes.yaxis)
     if floor is not None:
-        top1 = above[list(PLOTTED).index("top1")]
-        top1.axhline(floor, label=_("always the same token"), **BASELINE)
-        top1.legend(handles=top1.lines[-1:], fontsize=8)
-    above[0].legend()
+        above["top1"].axhline(floor, label=_("always the same token"), **BASELINE)
+        above["top1"].legend(handles=above["top1"].lines[-1:], fontsize=8)
+    above["loss"].legend()
     for key in ("kd", "mlm"):  # the total adds squared differences to them
-        above[list(PLOTTED).index(key)].set_ylabel(_("nats"))
+        above[key].set_ylabel(_("nats"))
     if matches:
         below[0].set_ylabel(_("loss of the match"))
     for axes, (kind, layer) in zip(below, matches, strict=True):
@@ -109,7 +108,7 @@ def draw_losses(runs: Mapping[str, Rows], floor: float | None = None) -> Figure:
         title = _("{kind}, {place}").format(kind=_(kind), place=place)
         axes.set_title(title, fontsize=9.5)  # seven in a row are narrow
         axes.set(xlabel=_("step"), ylim=(0, None))
-    for axes in (*above, *below):
+    for axes in (*above.values(), *below):
         axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     return figure
 
@@ -126,8 +125,7 @@ def _losses_in_words(runs: Mapping[str, Rows]) -> str:
 
 def _way(title: str, curve: Curve, digits: str) -> str:
     """Where a curve begins and ends."""
-    first, last = (f"{loss:{digits}}" for loss in (curve[0][1], curve[-1][1]))
-    return _("{title} {first} to {last}").format(title=title, first=first, last=last)
+    return from_to(title, curve[0][1], curve[-1][1], digits)
 
 
 def _loss(axes: Axes, rows: Rows, key: str, name: str) -> None:

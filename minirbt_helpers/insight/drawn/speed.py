@@ -11,7 +11,7 @@ from ...models import ARCHITECTURES
 from ...names import shown_name
 from ..measured.published import TEACHER
 from ..measured.speed import PARTS, WHOLE, Rounds, SpeedCase, Timings, speed_ups
-from .axes import in_percent, legend_beside, log_ticks, name_rows, note, panels
+from .axes import from_to, in_percent, legend_beside, log_ticks, name_rows, note, panels
 from .theme import PALETTE, own_colour_of
 
 PART_COLOURS = dict(zip(PARTS, (PALETTE[name] for name in ("other", "teacher", "assistant", "one-stage")), strict=True))
@@ -34,8 +34,8 @@ def draw_speed_ups(cases: Sequence[SpeedCase], head: bool = False) -> Figure:
     alt = _("Speed-ups over the 12-layer model by batch and length, {part}").format(part=part)
     alt = labelled(alt, _("; ").join(labelled(name, _speed_ups_in_words(of)) for name, of in ups.items()))
     figure, grid = panels(list(by_format), (5.6, 4.2), alt, sharey=True)
-    for axes, (name, chosen) in zip(grid, by_format.items(), strict=True):
-        _speed_up_lines(axes, ups[name])
+    for axes, chosen, of in zip(grid, by_format.values(), ups.values(), strict=True):
+        _speed_up_lines(axes, of)
         axes.set_xticks(range(len(chosen)), [f"{case.batch} × {case.length}" for case in chosen])
         axes.set_xlabel(_("texts × tokens"))
         log_ticks(axes.yaxis, [1.5, 2, 3, 4, 6, 8, 12, 16])
@@ -47,11 +47,7 @@ def draw_speed_ups(cases: Sequence[SpeedCase], head: bool = False) -> Figure:
 def _speed_ups_in_words(ups: Sequence[Mapping]) -> str:
     """The slowest and the fastest case of every model."""
     medians = {name: [one[name].median for one in ups] for name in OTHERS}
-    return _(", ").join(_in_words(name, min(of), max(of), ".1f") for name, of in medians.items())
-
-
-def _in_words(title: str, first: float, last: float, digits: str) -> str:
-    return _("{title} {first} to {last}").format(title=title, first=f"{first:{digits}}", last=f"{last:{digits}}")
+    return _(", ").join(from_to(name, min(of), max(of), ".1f") for name, of in medians.items())
 
 
 def _speed_up_lines(axes: Axes, ups: Sequence[Mapping]) -> None:
@@ -172,7 +168,7 @@ def _product_shares(row: Mapping, peak: float) -> dict[str, dict[int, float]]:
 def _shares_in_words(lines: Mapping[str, Mapping[int, float]]) -> str:
     """Every line at its narrowest and its widest model."""
     ends = {label: [*line.values()] for label, line in lines.items()}
-    return _(", ").join(_in_words(label, of[0], of[-1], ".0%") for label, of in ends.items())
+    return _(", ").join(from_to(label, of[0], of[-1], ".0%") for label, of in ends.items())
 
 
 def _peak(row: Mapping) -> float:

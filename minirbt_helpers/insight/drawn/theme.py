@@ -8,7 +8,7 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 from ...language import _
-from ...names import shown_name
+from ...names import SHAPES
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and by their lightness in grey.
 PALETTE = {
@@ -61,7 +61,9 @@ def role_of(name: str) -> str:
 
     A member of the family may go by its folder's name, and a name may begin in the language that is set.
     """
-    return FAMILY.get(shown_name(name)) or next((role for role in PALETTE if name.startswith((role, _(role)))), "other")
+    return FAMILY.get(SHAPES.get(name, name)) or next(
+        (role for role in PALETTE if name.startswith((role, _(role)))), "other"
+    )
 
 
 def colour_of(name: str) -> str:
@@ -71,7 +73,7 @@ def colour_of(name: str) -> str:
 
 def own_colour_of(name: str) -> str:
     """As :func:`colour_of`, with the two students told apart: for pictures where both stand in one panel."""
-    return PALETTE["accent"] if shown_name(name) == "MiniRBT-H288" else colour_of(name)
+    return PALETTE["accent"] if SHAPES.get(name, name) == "MiniRBT-H288" else colour_of(name)
 
 
 def ink_of(name: str) -> str:
