@@ -11,7 +11,7 @@ from .hub import entries_in_order, is_hub_id, save_tokenizer, split_revision, vo
 from .language import N_, _
 from .names import shown_rows
 from .recipe import load_recipe
-from .workspace import atomic_folder, check_folder, versions, write_json
+from .workspace import MODEL_FILES, atomic_folder, check_folder, versions, write_json
 
 if TYPE_CHECKING:
     from transformers import BertForMaskedLM
@@ -75,7 +75,7 @@ def publish(
     """
     from .models import load_model, load_tokenizer
 
-    check_folder(output, "minirbt publish", "recipe.json", "README.md")  # a run has the first alone
+    check_folder(output, "minirbt publish", ("recipe.json", "README.md"), MODEL_FILES)  # a run has the first alone
     run = Path(run)
     made, rows = _read(run)
     model, tokenizer = load_model(run), load_tokenizer(run)

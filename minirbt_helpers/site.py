@@ -29,7 +29,7 @@ def build_site(notebooks: Path, output: Path, about: str = "") -> Path:
         CourseError: a page that Sphinx cannot make, a link that leads nowhere (an earlier site stays as it was), or a
             folder with other files.
     """
-    check_folder(output, "minirbt site", "searchindex.js")
+    check_folder(output, "minirbt site", ["searchindex.js"])
     with tempfile.TemporaryDirectory() as scratch, atomic_folder(output) as folder:
         sources = {language: _lay_out(language, Path(scratch) / language) for language in LANGUAGES}
         own = sources[chosen_language()]

@@ -8,8 +8,9 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import IO
 from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
-from .errors import CourseError
+from .errors import CourseError, some
 from .language import N_, _
 
 PACKAGE = Path(__file__).parent
@@ -174,23 +175,31 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
             shutil.rmtree(holder, ignore_errors=True)
 
 
-def check_folder(folder: str | Path, command: str, *marks: str) -> None:
+MODEL_FILES = ("config.json", "generation_config.json", "model*.safetensors*", "tokenizer*.json", "vocab.txt")
+
+
+def check_folder(folder: str | Path, command: str, marks: Sequence[str], others: Sequence[str] = ("*",)) -> None:
     """Make sure that a folder can be written, and that nothing but an earlier output gives way.
 
     Args:
         folder: where the output is to come.
         command: what makes such outputs, for the message.
         marks: files by which an earlier output is known: it has all of them.
+        others: what else stands in one, as patterns of names.
 
     Raises:
         CourseError: a folder with other files, a file, or a place where one may not write.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not all((folder / mark).is_file() for mark in marks):
+    there = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+    earlier = all((folder / mark).is_file() for mark in marks)
+    lost = [name for name in there if not earlier or not any(fnmatchcase(name, own) for own in (*marks, *others))]
+    if lost:
         raise CourseError(
-            "other files stand in this folder, and they would be lost",
+            "other files stand in this folder, and they would be lost: {names}",
             where=folder,
             fix="name a new folder, an empty one, or an earlier output of `{command}`",
+            names=some(lost),
             command=command,
         )
     parent = existing_parent(folder.absolute().parent)

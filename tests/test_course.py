@@ -214,6 +214,7 @@ def test_text_to_finetuned_student_by_the_command_line(tmp_path):
         (["evaluate", "no/such/folder"], "no such model folder"),
         (["init", "out", "--layers", "a,b"], "not a list of numbers"),
         (["pack", "nowhere.txt", "--output", "out"], "no such text file"),
+        (["compare", *["--model", "a=data_samples/models/student"] * 2], "two models of one name"),
     ],
 )
 def test_bad_commands_end_with_one_clear_message(arguments, message):

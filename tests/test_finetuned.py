@@ -53,6 +53,9 @@ def test_an_earlier_output_and_an_empty_folder_give_way(tokenizer, tmp_path):
     for name in ("tnews", "ocnli"):
         fresh(name, tokenizer).save(tmp_path / "model")
         assert Finetuned.load(tmp_path / "model").task.name == name
+    (tmp_path / "model" / "predictions.json").write_text("mine", encoding="utf-8")
+    with pytest.raises(CourseError, match=r"lost: predictions\.json"):
+        fresh("tnews", tokenizer).save(tmp_path / "model")
 
 
 def test_the_score_is_told_before_the_model_is_saved(tokenizer, tmp_path, monkeypatch):

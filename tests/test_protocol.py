@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 from types import SimpleNamespace
 
 import pytest
-from conftest import minirbt
+from conftest import ROOT, minirbt
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,9 +18,11 @@ from minirbt_helpers.models import ARCHITECTURES, load_model
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.tasks import (
     TASKS,
+    Layout,
     as_markdown,
     best_means,
     on_unseen,
+    own_task,
     protocol,
     read_results,
     relative_table,
@@ -123,6 +125,23 @@ def three(model: str, *scores: float, **more) -> list[dict]:
     return [
         row | {"floors": {"majority": {"accuracy": 0.5}, "shared characters": {"accuracy": 0.7}}} | more for row in runs
     ]
+
+
+def test_a_run_that_stands_twice_counts_once():
+    """Two machines' files put together are no six seeds, and a worse rate is not better for standing twice."""
+    once = three("student", 0.75, 0.80, 0.75) + three("teacher", 0.72, 0.74, 0.75)
+    means = [best_means(rows) for rows in (once, once + once)]
+    verdicts = [str(found["student", "bq"].against(found["teacher", "bq"])) for found in means]
+    assert verdicts[0] == verdicts[1] and len(means[1]["student", "bq"].seeds) == 3
+    worse = three("student", 0.55, 0.6, 0.5, learning_rate=1e-3)
+    assert best_means(worse + worse + once)["student", "bq"].learning_rate == 1e-4
+
+
+def test_teaching_is_held_against_the_latest_plain_runs():
+    old, new = three("student", 0.5, 0.5, 0.5, rest="old"), three("student", 0.30, 0.31, 0.29)
+    taught = three("student", 0.32, 0.33, 0.31, teacher="teacher", temperature=8.0, rest="taught")
+    for rows in (old + new + taught, old + taught + new):
+        assert [line["plain"] for line in taught_table(rows)] == ["30.0%"]
 
 
 def test_floors_stand_below_the_scores_and_shares_are_of_what_is_above():
@@ -279,6 +298,24 @@ def stubbed(monkeypatch):
 
     monkeypatch.setattr(protocol, "finetune", run)
     return ran
+
+
+def test_where_all_dev_rows_stand_in_train_there_is_no_score_without_them(contest, stubbed, tmp_path):
+    """The report says that such rows are left out; so a dash stands there, and not the score that they lift."""
+    lines = (ROOT / "data_samples/tasks/chnsenticorp/train.tsv").read_text(encoding="utf-8").splitlines()[:151]
+    (tmp_path / "rows.tsv").write_text("\n".join(lines), encoding="utf-8")
+    task = own_task("leaked", tmp_path / "rows.tsv", tmp_path / "rows.tsv", Layout("text_a"))
+    whole = contest["recipe"].model_copy(update={"task_rows": None})
+    rows = sweep(**contest | {"tasks": (task,), "recipe": whole})
+    assert all(row["unseen"]["dev_rows"] == 0 for row in read_results(contest["file"]))
+    assert score_table(best_means(on_unseen(rows)))[0]["leaked"] == "–"
+    assert score_table(best_means(rows))[0]["leaked"] == "50.0 ± 0.0"
+
+
+def test_a_setting_named_twice_is_run_and_counted_once(contest, stubbed):
+    twice = {"rates": (1e-3, 1e-3), "seeds": (0, 1, 0), "epochs": (1, 1), "tasks": ("chnsenticorp",) * 2}
+    rows = sweep(**contest | twice)
+    assert len(rows) == len(stubbed) == 2 * 2
 
 
 @pytest.mark.slow

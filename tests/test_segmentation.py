@@ -90,7 +90,6 @@ def test_neural_words_joined_give_the_line_back(neural, texts):
 def test_odd_lines_come_back_whole(either):
     rows = either(ODD)
     assert ["".join(row) for row in rows] == [bare(text) for text in ODD]
-    assert rows[3][-2:] == ["天气"] or "天气" in "".join(rows[3])
     for text, row in zip(ODD, rows, strict=True):
         assert len(word_spans(text, row)) == len(row)
 

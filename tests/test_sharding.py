@@ -21,10 +21,11 @@ from datatrove.pipeline.readers.csv import CsvReader
 from hub_server import Faults, serve
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import BertTokenizer
 
 from minirbt_helpers.errors import CourseError
 from minirbt_helpers.lines import read_lines
-from minirbt_helpers.text import build_blocks, cached_blocks
+from minirbt_helpers.text import build_blocks, cached_blocks, load_blocks
 from minirbt_helpers.text.pipeline import STARTS, MakeReferences, ShardedCorpus, _start
 from minirbt_helpers.text.sources import Files, HubText, text_source
 
@@ -71,6 +72,26 @@ def test_an_address_of_another_form_is_refused(address):
     with pytest.raises(CourseError, match="not the address of a dataset") as caught:
         text_source(address)
     assert "hf://datasets/owner/name@revision?config=" in caught.value.fix
+
+
+def test_a_dataset_stands_alone():
+    with pytest.raises(CourseError, match="a dataset and other texts"):
+        text_source([TEXT / "weather.txt", "hf://datasets/owner/name"])
+
+
+def test_a_text_and_its_references_stand_at_the_same_place(tokenizer, tmp_path):
+    """Whatever their names end in: .txt sorts behind .small.txt, .ref before .small.ref."""
+    for name, line in (("train", "今天天气很好。"), ("train.small", "好。")):
+        (tmp_path / f"{name}.txt").write_text(f"{line}\n", encoding="utf-8")
+        (tmp_path / f"{name}.ref").write_text("[4]\n" if name == "train" else "[]\n", encoding="utf-8")
+    blocks = build_blocks(tmp_path, tokenizer, tmp_path / "out", length=16, references=tmp_path, progress=False)
+    assert sum(blocks[0]["continues"]) == 1
+
+
+def test_an_empty_list_of_files_is_no_text(tmp_path):
+    (tmp_path / "list.json").write_text('{"train": {"train_files": []}}')
+    with pytest.raises(CourseError, match="no files in the list"):
+        text_source(tmp_path / "list.json")
 
 
 def test_the_address_of_a_dataset_says_what_to_read():
@@ -132,6 +153,31 @@ def test_a_folder_of_blocks_stands_for_itself(alone, tokenizer, tmp_path):
     with pytest.raises(CourseError, match="blocks of 64 tokens, not 128"):
         cached_blocks(str(alone.blocks), length=128, **settings)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"segmenter": "no/such/folder"}, "no such model folder"), ({"match": "orginal"}, "unknown match"),
+        ({"length": 3}, "a block of 3 tokens"),
+    ],
+)  # fmt: skip
+def test_nobody_is_held_to_a_plan_that_cannot_be(tokenizer, tmp_path, changed, message):
+    settings = {"segmenter": SEGMENTER, "length": LENGTH, "match": "segmentation"}
+    with pytest.raises(CourseError, match=message):
+        ShardedCorpus(TEXT, tmp_path / "out", tokenizer, **settings | changed)
+    ShardedCorpus(TEXT, tmp_path / "out", tokenizer, **settings)
+
+
+def test_blocks_know_whose_ids_they_hold(alone, tokenizer):
+    """Two vocabularies of one size read one another's ids as gibberish."""
+    entries = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    other = BertTokenizer(vocab={entry: number for number, entry in enumerate(entries[:5] + entries[:4:-1])})
+    assert load_blocks(alone.blocks, LENGTH, tokenizer)
+    with pytest.raises(CourseError, match="another vocabulary"):
+        load_blocks(alone.blocks, LENGTH, other)
+    with pytest.raises(CourseError, match="another vocabulary"):
+        cached_blocks(alone.blocks, other, "unused", length=LENGTH, segmenter=SEGMENTER)
 
 
 @pytest.mark.parametrize(("tasks", "length"), [(1, 128), (3, 4), (40, 1000)])
@@ -265,10 +311,13 @@ whole = [line for lines in source.batches() for line in lines]
 assert list(text_lines(address)) == whole and list(text_lines(address, each=3)) == whole[:3]
 same = [[line for rank in range(world) for lines in source.batches(rank, world) for line in lines] == whole
         for world in (2, 3, 5, 12, 20)]
-try:
-    text_source(address + "&column=title").require_text()
-except CourseError as problem:
-    print(json.dumps([len(whole), whole[:2], same, str(problem)]))
+refused = []
+for column in ("title", "number"):
+    try:
+        text_source(f"{address}&column={column}").require_text()
+    except CourseError as problem:
+        refused.append(str(problem))
+print(json.dumps([len(whole), whole[:2], same, refused]))
 """
 
 
@@ -279,7 +328,7 @@ def wiki(tmp_path) -> Path:
     sentences = [line for line in read_lines(TEXT / "weather.txt") if line.strip()]
     for number in range(3):
         texts = [f"{line}\n\n{line}" for line in sentences[number * 20 : number * 20 + 20]] + ["", None]
-        Dataset.from_dict({"text": texts}).to_parquet(
+        Dataset.from_dict({"text": texts, "number": range(len(texts))}).to_parquet(
             table / "zh" / f"train-{number:05d}-of-00003.parquet", batch_size=6
         )
     settings = "---\nconfigs:\n- config_name: zh\n  data_files:\n  - split: train\n    path: zh/train-*\n---\n"
@@ -301,7 +350,8 @@ def test_a_dataset_of_a_hub_is_streamed_and_shared_out(wiki, tmp_path):
     assert done.returncode == 0, done.stderr
     number, (first, second), same, refused = json.loads(done.stdout.splitlines()[-1])
     assert number == 3 * 20 * 2 and first == second and all(same) and faults.cut["train-00001-of-00003.parquet"] == 0
-    assert "no column 'title'" in refused and "column= one of text" in refused
+    assert "no column 'title'" in refused[0] and "column= one of text, number" in refused[0]
+    assert "column 'number' holds no text (int64)" in refused[1]
     assert not list((tmp_path / "cache").rglob("*.parquet")) and not list((tmp_path / "cache").rglob("*.arrow"))
 
 

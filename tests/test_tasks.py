@@ -17,7 +17,7 @@ from transformers import BertConfig
 from minirbt_helpers.errors import CourseError, CourseWarning
 from minirbt_helpers.models import load_model, load_tokenizer
 from minirbt_helpers.recipe import SCALES, load_recipe
-from minirbt_helpers.tasks import TASKS, Finetuned, Layout, finetune, own_task, with_head
+from minirbt_helpers.tasks import TASKS, Finetuned, Layout, finetune, floors, own_task, search_rates, with_head
 from minirbt_helpers.tasks.finetuning import training_arguments
 
 
@@ -126,13 +126,79 @@ def test_rows_to_predict_are_all_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ids", "kept"), [("7 8", [7, 8]), ('7 "a"', ["7", "a"]), ('"7" "a"', ["7", "a"]), ("7 null", None)]
-)
+    ("ids", "kept"),
+    [
+        ("7 8", [7, 8]), ('7 "a"', ["7", "a"]), ('"7" "a"', ["7", "a"]), ("7 null", [7, None]), ("null null", None)
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:.*1 of 2 rows without an id")
 def test_ids_are_of_one_kind_or_none(tmp_path, ids, kept):
     lines = (f'{{"id": {one}, "sentence": "一"}}\n' for one in ids.split())
     (tmp_path / "rows.json").write_text("".join(lines), encoding="utf-8")
     rows = TASKS["tnews"].read(tmp_path / "rows.json", labelled=False)
     assert rows["id"] == kept if kept else rows.column_names == ["text"]
+
+
+def test_one_broken_row_costs_no_other_its_id(tmp_path):
+    """It keeps its place, and so do the names of the others."""
+    lines = [f'{{"id": "q{number}", "sentence": "一"}}' for number in range(200)]
+    lines[70] = lines[70][:9]
+    (tmp_path / "rows.json").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.warns(CourseWarning, match="1 of 200 rows without an id"):
+        rows = TASKS["tnews"].read(tmp_path / "rows.json", labelled=False)
+    assert rows["id"] == [None if number == 70 else f"q{number}" for number in range(200)]
+
+
+def test_a_question_keeps_its_texts_when_its_answer_cannot_be_read(tmp_path):
+    """So it is predicted as what it is; only its answer is lost."""
+    good = {"text": "北京", "answer_start": 0}
+    asked = [{"id": f"Q{number}", "question": "哪里？", "answers": [good]} for number in range(150)]
+    asked[70] = asked[70] | {"answers": [good | {"answer_start": "?"}]}
+    file = tmp_path / "questions.json"
+    file.write_text(json.dumps({"data": [{"paragraphs": [{"context": "北京很大。", "qas": asked}]}]}), encoding="utf-8")
+    with pytest.warns(CourseWarning, match="that cannot be read"):
+        row = TASKS["drcd"].read(file, labelled=False)[70]
+    assert (row["id"], row["context"], row["question"]) == ("Q70", "北京很大。", "哪里？")
+    assert row["answers"]["text"] == []
+
+
+@pytest.mark.parametrize("broken", [(150,), (150, 151, 152, 153)])
+def test_json_lines_of_questions_may_have_one_broken_line_in_a_hundred(tmp_path, broken):
+    asked = {"id": "Q", "context": "北京很大。", "question": "哪里？"}
+    line = json.dumps(asked | {"answers": {"text": ["北京"], "answer_start": [0]}})
+    lines = [line[:30] if number in broken else line for number in range(1, 301)]
+    (tmp_path / "questions.json").write_text("\n".join(lines), encoding="utf-8")
+    if len(broken) == 1:
+        with pytest.warns(CourseWarning, match="line 150"):
+            assert len(TASKS["drcd"].read(tmp_path / "questions.json")) == 299
+    else:
+        with pytest.raises(CourseError, match="line 150"):
+            TASKS["drcd"].read(tmp_path / "questions.json")
+
+
+def test_a_stray_mark_in_a_csv_is_named_with_its_line(tmp_path):
+    (tmp_path / "rows.csv").write_text('label,text_a\n1,好\n1,"好"吗\n', encoding="utf-8")
+    with pytest.raises(CourseError, match="line 3"):
+        own_task("own", tmp_path / "rows.csv", tmp_path / "rows.csv", Layout("text_a"))
+
+
+def test_questions_without_an_answer_are_no_misses_of_a_rule(tmp_path):
+    rows = Dataset.from_dict({
+        "question": ["谁写了诗？"] * 2, "context": ["天很冷。诗是他写的。"] * 2,
+        "answers": [{"text": ["他"], "answer_start": [6]}, {"text": [], "answer_start": []}],
+    })  # fmt: skip
+    (found,) = floors(TASKS["drcd"], rows, rows).values()
+    assert found["hits"] == 1
+
+
+def test_the_search_of_a_rate_needs_some_texts(tmp_path, recipe, tokenizer):
+    rows = "label\ttext_a\n" + "".join(f"{number % 2}\t{text}\n" for number, text in enumerate("好坏美"))
+    for name in ("train.tsv", "dev.tsv"):
+        (tmp_path / name).write_text(rows, encoding="utf-8")
+    task = own_task("own", tmp_path / "train.tsv", tmp_path / "dev.tsv", Layout("text_a"))
+    models = {"student": (load_model("data_samples/models/student"), tokenizer)}
+    with pytest.raises(CourseError, match="3 different texts are too few"):
+        search_rates(recipe, models, tmp_path / "rows.jsonl", tasks=[task], progress=False)
 
 
 def test_rows_of_your_own_are_a_task_in_a_line(tmp_path):
@@ -225,7 +291,7 @@ def test_the_hubs_questions_without_a_passage_are_named(tmp_path, monkeypatch, g
     rows = Dataset.from_dict({name: values for name, values in asked.items() if name != gone})
     task = TASKS["drcd"]
     folder = published(tmp_path / "clue", "drcd", train=rows)
-    with pytest.raises(CourseError, match=f"{message}.*|question Q"):
+    with pytest.raises(CourseError, match=rf"(?s)question Q.*{message}|{message}.*question Q"):
         replace(task, hub=replace(task.hub, name=folder)).load("hub", "train")
 
 

@@ -8,7 +8,7 @@ import typer
 from ..language import _
 from ..names import shown_rows
 from ..recipe import Recipe
-from .options import app, named, with_recipe
+from .options import app, named_models, with_recipe
 
 
 @app.command()
@@ -31,7 +31,7 @@ def compare(
 
     device, dtype = join_world().device, DTYPES[recipe.precision]
     if model:
-        chosen = {name: load_model(folder) for name, folder in (named(one, "--model name=folder") for one in model)}
+        chosen = {name: load_model(folder) for name, folder in named_models(model).items()}
     else:
         family = ARCHITECTURES.items()
         chosen = {name: one.random_model(recipe.scale, FULL_VOCABULARY, recipe.seed).eval() for name, one in family}

@@ -75,3 +75,15 @@ def named(text: str, form: str) -> tuple[str, str]:
     if not (name and equals and value):
         raise CourseError("{text!r} is not of the form {form}", fix="{form}", text=text, form=form)
     return name, value
+
+
+def named_models(given: list[str]) -> dict[str, str]:
+    """What ``--model name=folder``, given once or more, names.
+
+    Raises:
+        CourseError: another form, or two models of one name.
+    """
+    models = dict(named(one, "--model name=folder") for one in given)
+    if len(models) < len(given):
+        raise CourseError("two models of one name", fix="each --model needs a name of its own")
+    return models

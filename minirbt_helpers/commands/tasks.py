@@ -12,7 +12,7 @@ from ..errors import CourseError
 from ..language import _
 from ..names import shown_name
 from ..recipe import Recipe
-from .options import KnownMarks, app, named, with_recipe
+from .options import KnownMarks, app, named, named_models, with_recipe
 
 if TYPE_CHECKING:
     from ..tasks import Finetuned
@@ -160,9 +160,7 @@ def sweep(
     from ..tasks.protocol import EPOCHS, TASKS, identity
     from ..tasks.report import name_of
 
-    starts = dict(named(one, "--model name=folder") for one in model)
-    if len(starts) < len(model):
-        raise CourseError("two models of one name", fix="each --model needs a name of its own")
+    starts = named_models(model)
     if output.suffix == ".md":
         raise CourseError("the tables go into the .md", where=output, fix="name the results ….jsonl")
     asked = [{"model": name, "teacher": taught_by or ""} for name in starts if name != taught_by]

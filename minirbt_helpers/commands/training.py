@@ -25,9 +25,9 @@ def init(
     """Start a teacher assistant from some of the teacher's layers."""
     from ..hub import save_tokenizer
     from ..models import load_model, load_tokenizer, take_layers
-    from ..workspace import atomic_folder, check_folder, write_json
+    from ..workspace import MODEL_FILES, atomic_folder, check_folder, write_json
 
-    check_folder(output, "minirbt init", LAYERS)
+    check_folder(output, "minirbt init", [LAYERS], MODEL_FILES)
     try:
         chosen = [int(layer) for layer in layers.split(",")]
     except ValueError:
@@ -99,9 +99,10 @@ def distill(
 
     lesson, world = Lesson(recipe), join_world()
     with world.first_before_others():  # the first process makes the blocks, the others find them
+        made = recipe.length, lesson.tokenizer  # how blocks must have been packed
         texts = {
-            "blocks": load_blocks(blocks, recipe.length) if blocks else lesson.blocks,
-            "heldout": load_blocks(heldout_blocks, recipe.length) if heldout_blocks else lesson.heldout,
+            "blocks": load_blocks(blocks, *made) if blocks else lesson.blocks,
+            "heldout": load_blocks(heldout_blocks, *made) if heldout_blocks else lesson.heldout,
         }
     arguments = texts | {"teacher": from_teacher, "student": student_weights, "output": output}
     if dry_run:

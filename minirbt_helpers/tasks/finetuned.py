@@ -24,7 +24,7 @@ from ..hub import require_tokenizer, save_tokenizer
 from ..language import _
 from ..marks import restore_known_marks
 from ..sniffing import require_config, require_weights, require_whole
-from ..workspace import atomic_file, atomic_folder, check_folder, quiet_transformers, write_json
+from ..workspace import MODEL_FILES, atomic_file, atomic_folder, check_folder, quiet_transformers, write_json
 from .answering import LONGEST, Answer, best_answers, span_scores, windows
 from .registry import Task, task_from_json
 from .tables import JSON
@@ -178,7 +178,8 @@ class Finetuned:
         Raises:
             CourseError: two questions with one id, or the file cannot be written (both before the model runs).
         """
-        numbers = list(rows["id"] if "id" in rows.column_names else range(len(rows)))
+        known = rows["id"] if "id" in rows.column_names else [None] * len(rows)
+        numbers = [place if one is None else one for place, one in enumerate(known)]
         if not self.task.layout and len(set(numbers)) < len(numbers):
             twice = Counter(numbers).most_common(1)[0][0]
             first, second = [place for place, number in enumerate(numbers, 1) if number == twice][:2]
@@ -263,4 +264,4 @@ class Finetuned:
 
 def check_output(folder: str | Path) -> None:
     """:func:`~minirbt_helpers.workspace.check_folder`, for what :meth:`Finetuned.save` writes."""
-    check_folder(folder, "minirbt finetune", "task.json")
+    check_folder(folder, "minirbt finetune", ("task.json", "result.json"), MODEL_FILES)

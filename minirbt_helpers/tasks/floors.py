@@ -7,6 +7,7 @@ Sources: Rennie et al., "Tackling the poor assumptions of naive Bayes text class
 "Annotation artifacts in natural language inference data" (2018), for the second text alone.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -125,12 +126,14 @@ def closest_sentence(question: str, passage: str) -> Sentence:
 
 def _sentences(dev: Dataset) -> RowScores:
     best = [closest_sentence(*texts) for texts in zip(dev["question"], dev["context"], strict=True)]
-    hits = [float(_stands_in(*pair)) for pair in zip(best, dev["answers"], strict=True)]
+    hits = [_stands_in(*pair) for pair in zip(best, dev["answers"], strict=True)]
     return span_rows((one.text for one in best), dev) | {"hits": hits}
 
 
-def _stands_in(sentence: Sentence, answers: Mapping[str, Sequence]) -> bool:
-    """Whether the first answer that has a place stands there wholly within the sentence."""
+def _stands_in(sentence: Sentence, answers: Mapping[str, Sequence]) -> float:
+    """1.0 if the first answer that has a place stands there wholly within the sentence; nan without an answer."""
+    if not answers["text"]:
+        return math.nan
     placed = ((text, start) for text, start in zip(answers["text"], answers["answer_start"], strict=True) if start >= 0)
     text, start = next(placed, ("", -1))
-    return sentence.start <= start and start + len(text) <= sentence.start + len(sentence.text)
+    return float(sentence.start <= start and start + len(text) <= sentence.start + len(sentence.text))

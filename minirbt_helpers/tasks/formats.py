@@ -77,7 +77,9 @@ class Layout:
             try:
                 row, why = self._row(fields, labels, f"{source}, {place}", labelled)
             except CourseError as problem:
-                row, why = {"text": "", "label": None} | ({"text_pair": ""} if self.pair else {}), UNREADABLE
+                known = {"id": fields["id"]} if not isinstance(fields, CourseError) and "id" in fields else {}
+                row = known | {"text": "", "label": None} | ({"text_pair": ""} if self.pair else {})
+                why = UNREADABLE
                 odd.errors.append(problem)
             odd.add(why, place)
             if odd.kept or not why:
@@ -183,7 +185,7 @@ def question_rows(source: str, placed: Iterable[tuple[str, Fields | CourseError]
             row = _question(fields, f"{source}, {place}", number)
             why = "" if visible(row["context"]) and visible(row["question"]) else N_("without text")
         except CourseError as problem:
-            row, why = question_row(number, "", "", []), UNREADABLE
+            row, why = _without_answers(fields, number), UNREADABLE
             odd.errors.append(problem)
         odd.add(why, place)
         if odd.kept or not why:
@@ -217,6 +219,9 @@ def _note_unanswered(source: str, places: list[str], labelled: bool) -> None:
 def _asked(file: Path) -> Iterator[tuple[str, Fields | CourseError]]:
     """Every question of a file: its place and its fields, by the names of the SQuAD-like form."""
     for number, passage in enumerate(_passages(file), 1):
+        if isinstance(passage, CourseError):
+            yield str(passage.where).removeprefix(f"{file}, "), passage
+            continue
         first_form = isinstance(passage, dict) and "context_text" in passage
         names = ("query_id", "query_text", "context_text") if first_form else ("id", "question", "context")
         alone = isinstance(passage, dict) and "qas" not in passage and names[1] in passage
@@ -266,6 +271,16 @@ def _question(fields: Fields | CourseError, where: str, number: int) -> Row:
         return question_row(name, fields["context"], fields["question"], fields.get("answers") or [])
     except (KeyError, TypeError, ValueError) as problem:
         raise _no_question(problem, where) from None
+
+
+def _without_answers(fields: Fields | CourseError, number: int) -> Row:
+    """What is left of a question that cannot be read: its texts, where these can be, and no answer."""
+    fields = {} if isinstance(fields, CourseError) else fields
+    name = number if fields.get("id") is None else fields["id"]
+    try:
+        return question_row(name, fields.get("context") or "", fields.get("question") or "", [])
+    except (TypeError, ValueError):
+        return question_row(name, "", "", [])
 
 
 def question_row(name: object, context: object, question: object, answers: object) -> Row:
@@ -332,7 +347,7 @@ def _passages(file: Path) -> Iterator[object]:
     try:
         content = parse_json("\n".join(lines))
     except (ValueError, RecursionError) as problem:
-        content = _json_lines(lines)
+        content = _json_lines(file, lines)
         if not content:
             raise CourseError(
                 "not JSON ({problem})",
@@ -358,13 +373,22 @@ def _passages(file: Path) -> Iterator[object]:
         yield from passages
 
 
-def _json_lines(lines: list[str]) -> list[object]:
-    """The objects of JSON lines that hold questions; none if a line is something else."""
-    try:
-        rows = [parse_json(line) for line in lines if visible(line)]
-    except (ValueError, RecursionError):
-        return []
-    return rows if all(isinstance(row, dict) and "question" in row for row in rows) else []
+def _json_lines(file: Path, lines: list[str]) -> list[dict | CourseError]:
+    """The objects of JSON lines that hold questions, or what is wrong with one; none if the first is something else."""
+    rows: list[dict | CourseError] = []
+    for number, line in enumerate(lines, 1):
+        if not visible(line):
+            continue
+        try:
+            row = parse_json(line)
+            if not isinstance(row, dict) or "question" not in row:
+                raise KeyError("question")
+            rows.append(row)
+        except (KeyError, ValueError, RecursionError) as problem:
+            if not rows:
+                return []
+            rows.append(_no_question(problem, line_of(file, number)))
+    return rows
 
 
 def _place(context: str, text: str, start: int | None) -> int:

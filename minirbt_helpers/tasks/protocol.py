@@ -82,10 +82,12 @@ def sweep(
             that cannot be read, a file that holds something else or cannot be written, all before the first run;
             or what :func:`~minirbt_helpers.tasks.finetuning.finetune` raises. What was finished stays in the file.
     """
-    tasks = [task if isinstance(task, Task) else find_task(task) for task in tasks]
+    found = (task if isinstance(task, Task) else find_task(task) for task in tasks)
+    tasks = list({task.name: task for task in found}.values())
     _check(recipe, models, rates, epochs, teacher, temperatures)
     file = Path(file)
-    _mend_last_line(file)
+    with clear_disk_errors(file):
+        _mend_last_line(file)
     done = {identity(row): row for row in read_results(file)}
     bench = _Bench(recipe, models, tasks, rates, teacher, max(epochs))
     with clear_disk_errors(file):
@@ -96,10 +98,10 @@ def sweep(
         for task in tasks
         for name in models
         if name != teacher
-        for rate in bench.rates(name, task)
-        for temperature in ((temperatures or (recipe.temperature,)) if teacher else (None,))
-        for count in epochs
-        for seed in seeds
+        for rate in dict.fromkeys(bench.rates(name, task))
+        for temperature in dict.fromkeys((temperatures or (recipe.temperature,)) if teacher else (None,))
+        for count in dict.fromkeys(epochs)
+        for seed in dict.fromkeys(seeds)
     ]
     found = []
     for trial in (bar := progress_bar(trials, show=progress, unit=_("run"))):
@@ -186,7 +188,7 @@ class _Bench:
         every, unseen = range(overlap.rows), overlap.unseen
         row = {"overlap": {"exact": len(overlap.exact), "runs": len(overlap.runs)}}
         row |= {"floors": mean_floors(floors, every), "halves": _halves(by_row, every)}
-        if len(unseen) in (0, overlap.rows):
+        if len(unseen) == overlap.rows:
             return row
         scores = {name: mean_score(found[place] for place in unseen) for name, found in by_row.items()}
         beside = {"dev_rows": len(unseen), "floors": mean_floors(floors, unseen), "halves": _halves(by_row, unseen)}

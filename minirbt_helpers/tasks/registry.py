@@ -7,7 +7,7 @@ from typing import Literal
 
 from datasets import Dataset
 
-from ..errors import CourseError
+from ..errors import CourseError, note
 from ..hub import is_hub_id
 from ..language import N_, _
 from ..workspace import resolve
@@ -129,17 +129,25 @@ class Task:
 
 
 def _dataset(rows: list[Row], where: str) -> Dataset:
-    """Rows as a table: ids where every row has one, as texts unless all are whole numbers; labels where one has one."""
+    """Rows as a table: ids and labels where a row has one, ids as texts unless all are whole numbers."""
     if not rows:
         raise CourseError("no rows in it", where=where, fix="one example a line, or passages with questions")
     labelled = any(row.get("label") is not None for row in rows)  # else a test file: to predict, not to score
-    numbered = all(row.get("id") is not None for row in rows)
-    whole = all(type(row.get("id")) is int for row in rows)
+    given = [row["id"] for row in rows if row.get("id") is not None]
+    whole = all(type(one) is int for one in given)
+    if 0 < len(given) < len(rows):
+        note(
+            "{count:,} of {rows:,} rows without an id: in predictions their places stand for it, counted from 0",
+            where=where,
+            count=len(rows) - len(given),
+            rows=len(rows),
+        )
     kept = []
     for row in rows:
         own = {name: value for name, value in row.items() if name not in ("id", "label")}
-        if numbered:
-            own["id"] = row["id"] if whole else str(row["id"])
+        if given:
+            one = row.get("id")
+            own["id"] = one if one is None or whole else str(one)
         kept.append(own | ({"label": row.get("label")} if labelled else {}))
     return Dataset.from_list(kept)
 

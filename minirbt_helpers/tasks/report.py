@@ -16,6 +16,7 @@ from ..names import TAUGHT_BY, shown_name, shown_rows, shown_scale
 from ..verdict import Verdict, compare, fair_choices, fair_scores, share_kept, spread
 from ..workspace import atomic_file, versions
 from .floors import Floors, highest
+from .protocol import identity
 from .registry import TASKS
 
 Place = tuple[str, str]  # model, task
@@ -100,13 +101,18 @@ def best_means(rows: Iterable[dict]) -> dict[Place, Mean]:
 
     Of settings with fewer seeds than others none is chosen: one lucky seed is no better than the mean of three.
     Where the rows of a task or the weights of a model changed between runs, the latest count: no mean goes over two
-    models, and no column over two sets of rows.
+    models, and no column over two sets of rows. A run that stands there twice counts once.
 
     Args:
         rows: results of a sweep; a model that had a teacher on the task counts as another ("student, taught by
             teacher").
     """
-    rows = list(rows)
+    distinct: dict[tuple, dict] = {}
+    for row in rows:
+        key = name_of(row), identity(row)
+        distinct.pop(key, None)  # the later one counts, and in its place
+        distinct[key] = row
+    rows = list(distinct.values())
     data = {row["task"]: row["data"] for row in rows}  # the latest
     rows = [row for row in rows if row["data"] == data[row["task"]]]
     weights = {(name_of(row), row["task"]): (row["weights"], row["rest"]) for row in rows}
@@ -254,11 +260,12 @@ def taught_table(rows: Iterable[dict]) -> list[dict[str, str]]:
         alike = (row["task"], row["model"], row["weights"], row["data"])
         plain = (row.get(name) for name in SETTING if name != "temperature")
         by_teacher = groups.setdefault((*alike, *plain), {})
-        by_teacher.setdefault((row["teacher"], row.get("temperature"), row["rest"]), {})[row["seed"]] = row
+        lesson = row["teacher"], row.get("temperature"), row["rest"]
+        by_teacher[lesson] = by_teacher.pop(lesson, {}) | {row["seed"]: row}  # the latest last
     return [
         _gain([plain[seed] for seed in shared], [taught[seed] for seed in shared])
         for by_teacher in groups.values()
-        for plain in [next((runs for (who, *_), runs in by_teacher.items() if not who), {})]
+        for plain in [next((runs for (who, *_), runs in reversed(by_teacher.items()) if not who), {})]
         for (teacher, *_), taught in by_teacher.items()
         if teacher and (shared := sorted(plain.keys() & taught.keys()))
     ]

@@ -56,6 +56,13 @@ class SearchTask(Task):
         numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
         scored = [numbers[text] % SCORED == SCORED - 1 for text in texts]
         kept = [row for row, one in enumerate(scored) if one == (split != "train")]
+        if not kept:
+            raise CourseError(
+                "{count} different texts are too few to search a rate on",
+                where=self.name,
+                fix="name the rates: --rate",
+                count=len(numbers),
+            )
         return rows.select(kept if split == "train" else kept[:SHORT])
 
 

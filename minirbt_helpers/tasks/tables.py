@@ -225,18 +225,27 @@ def _cells(file: Path, lines: Sequence[str], needed: Sequence[str]) -> Cells:
     try:
         cells = _by_csv(lines, ",") if commas else _quoted(lines)
     except csv.Error as problem:
-        raise CourseError("no CSV ({problem})", where=file, fix="save it as TSV, UTF-8", problem=problem) from None
+        what, number = problem.args
+        where = line_of(file, number)
+        raise CourseError("no CSV ({problem})", where=where, fix="save it as TSV, UTF-8", problem=what) from None
     cells = cells or [(number, line.split("\t")) for number, line in enumerate(lines, 1)]
     return [(number, row) for number, row in cells if len(row) > 1 or visible("".join(row))]
 
 
 def _by_csv(lines: Sequence[str], between: str) -> Cells:
-    """Python's csv module: a quoted cell may hold tabs, commas, line ends; a row is where its first line is."""
+    """Python's csv module: a quoted cell may hold tabs, commas, line ends; a row is where its first line is.
+
+    Raises:
+        csv.Error: what is wrong, and the number of the line.
+    """
     reader = csv.reader((f"{line}\n" for line in lines), delimiter=between, strict=True)
     cells, number = [], 1
-    for row in reader:
-        cells.append((number, row))
-        number = reader.line_num + 1
+    try:
+        for row in reader:
+            cells.append((number, row))
+            number = reader.line_num + 1
+    except csv.Error as problem:
+        raise csv.Error(str(problem), reader.line_num) from None
     return cells
 
 

@@ -205,7 +205,8 @@ def build_blocks(
         CourseError: missing, empty or broken files, references out of step or of another text, no room on disk, or
             other files in the output folder.
     """
-    check_folder(output, "minirbt pack", CARD, DATA)  # the blocks of `minirbt shard` have the first alone
+    beside = "state.json", "dataset_info.json", "cache-*.arrow"  # datasets keeps what was done with the blocks
+    check_folder(output, "minirbt pack", (CARD, DATA), beside)  # the blocks of `minirbt shard` have the first alone
     source = text_source(paths)
     made = None if references is None else reference_files(references)
     batches = map(Batch, source.batches()) if made is None else referenced_batches(getattr(source, "files", ()), made)
@@ -228,7 +229,7 @@ def build_blocks(
             writer.write(packer.rest())
         if not writer.blocks:
             raise CourseError("no text at all", where=source, fix="name a text with words in it")
-        describe_blocks(folder, [DATA], writer.blocks, (folder / DATA).stat().st_size)
+        describe_blocks(folder, [DATA], writer.blocks, (folder / DATA).stat().st_size, tokenizer)
         bar.update((size or bar.n) - bar.n)  # byte order marks and carriage returns
     return load_blocks(output)
 
@@ -297,25 +298,35 @@ class BlockWriter:
             self._stream.close()
 
 
-def describe_blocks(folder: Path, names: Sequence[str], blocks: int, size: int) -> None:
-    """Write what makes Arrow files in a folder a dataset, and a card that says how many blocks and bytes they are."""
+def describe_blocks(
+    folder: Path, names: Sequence[str], blocks: int, size: int, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Write what makes Arrow files in a folder a dataset, and a card: how many blocks and bytes, whose ids they are."""
     from datasets import DatasetInfo
 
     DatasetInfo(features=features()).write_to_directory(folder)
     files = {"_data_files": [{"filename": name} for name in names], "_fingerprint": uuid4().hex[:16]}
     write_json(folder / "state.json", STATE | files)
-    write_json(folder / CARD, {"blocks": blocks, "bytes": size})
+    write_json(folder / CARD, {"blocks": blocks, "bytes": size, "vocabulary": vocabulary_of(tokenizer)})
 
 
-def load_blocks(folder: str | Path, length: int | None = None) -> Dataset:
+def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What tells one vocabulary from another: a digest of all entries with their ids."""
+    return hashlib.sha256(repr(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()[:12]
+
+
+def load_blocks(
+    folder: str | Path, length: int | None = None, tokenizer: PreTrainedTokenizerBase | None = None
+) -> Dataset:
     """Blocks that :func:`build_blocks` left in a folder, memory-mapped.
 
     Args:
         folder: where they lie.
         length: tokens per block that are asked for (a text too short for one block has one that is shorter); None: any.
+        tokenizer: whose ids they are to be; None: anybody's.
 
     Raises:
-        CourseError: no blocks there, damaged ones, or those of another length.
+        CourseError: no blocks there, damaged ones, or those of another length or another vocabulary.
     """
     from datasets import load_from_disk
 
@@ -332,6 +343,12 @@ def load_blocks(folder: str | Path, length: int | None = None) -> Dataset:
         whole = False
     if not whole:
         raise CourseError("damaged blocks", where=folder, fix="make them again: minirbt pack")
+    if tokenizer and card.get("vocabulary") not in (None, vocabulary_of(tokenizer)):  # older cards name none
+        raise CourseError(
+            "blocks of another vocabulary than the model's",
+            where=folder,
+            fix="name the model whose tokenizer packed them (--teacher), or pack anew with this one's",
+        )
     made = len(blocks[0]["input_ids"]) if length else None
     if made != length and (len(blocks) > 1 or made > length):
         raise CourseError(
@@ -362,7 +379,7 @@ def cached_blocks(
     needed; and a folder of blocks made before (``minirbt pack`` or ``shard``) stands for itself.
     """
     if isinstance(paths, str | Path) and (resolve(paths) / CARD).is_file():
-        return load_blocks(paths, length)
+        return load_blocks(paths, length, tokenizer)
     folder = Path(home) / f"blocks-{_fingerprint(paths, tokenizer, length, segmenter, match)}"
     if folder.is_dir():
         with suppress(CourseError):

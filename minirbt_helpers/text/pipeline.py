@@ -6,7 +6,6 @@ leave is what the small path leaves: ``text/00003.txt`` and ``text/00003.ref`` i
 of blocks, the very blocks of :func:`~minirbt_helpers.text.build_blocks` over the whole text.
 """
 
-import hashlib
 import json
 import os
 import signal
@@ -27,9 +26,19 @@ from transformers import PreTrainedTokenizerBase
 from ..errors import CourseError
 from ..language import N_
 from ..workspace import atomic_file
-from .corpus import CARD, BlockText, BlockWriter, Packer, Stream, describe_blocks, load_blocks, referenced_batches
+from .corpus import (
+    CARD,
+    BlockText,
+    BlockWriter,
+    Packer,
+    Stream,
+    describe_blocks,
+    load_blocks,
+    referenced_batches,
+    vocabulary_of,
+)
 from .processes import WORTH_A_PROCESS
-from .references import Match, continued_words, positions_of
+from .references import Match, check_match, continued_words, positions_of
 from .segmentation import Segmenter, load_segmenter
 from .sources import Files, HubText, Paths, text_source
 from .tokens import encoder
@@ -220,7 +229,8 @@ class ShardedCorpus:
         tasks: shards; None: one per file of the text, or per 64 MiB if that is more.
 
     Raises:
-        CourseError: no such text, one that the shards would overwrite, or a folder begun with other settings.
+        CourseError: no such text or segmenter, a text that the shards would overwrite, settings that cannot be, or a
+            folder begun with other ones.
     """
 
     def __init__(
@@ -374,7 +384,7 @@ class ShardedCorpus:
             "length": self.length,
             "match": self.match,
             "segmenter": str(self.segmenter),
-            "vocabulary": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:12],
+            "vocabulary": vocabulary_of(self.tokenizer),
         }
         if changed := [name for name, value in plan.items() if before and before.get(name) != value]:
             raise CourseError(
@@ -384,6 +394,9 @@ class ShardedCorpus:
                 settings=", ".join(changed),
             )
         if not before:
+            Packer(self.tokenizer, self.length)  # what can be refused is, before anybody is held to it
+            check_match(self.match)
+            load_segmenter(self.segmenter)
             with atomic_file(file) as new:
                 json.dump(plan, new, ensure_ascii=False, indent=2)
 
@@ -399,7 +412,7 @@ class ShardedCorpus:
             names = [_data_file(rank, self.tasks) for rank in range(self.tasks)]
             size = sum((self.blocks / name).stat().st_size for name in names)
             with tempfile.TemporaryDirectory(dir=self.blocks) as new:
-                describe_blocks(Path(new), names, -(-tokens // (self.length - 2)), size)
+                describe_blocks(Path(new), names, -(-tokens // (self.length - 2)), size, self.tokenizer)
                 for file in sorted(Path(new).iterdir(), key=lambda file: file.name == CARD):  # the card last
                     os.replace(file, self.blocks / file.name)
         return load_blocks(self.blocks)

@@ -93,6 +93,12 @@ def references(
     return rows
 
 
+def check_match(match: str) -> None:
+    """Refuse a way of matching that there is not."""
+    if match not in ("segmentation", "original"):
+        raise CourseError("unknown match {match!r}", fix="'segmentation' or 'original'", match=match)
+
+
 def continued_words(
     texts: Sequence[str],
     words: Sequence[Sequence[str]],
@@ -112,8 +118,7 @@ def continued_words(
     Raises:
         CourseError: as :func:`chinese_reference`.
     """
-    if match not in ("segmentation", "original"):
-        raise CourseError("unknown match {match!r}", fix="'segmentation' or 'original'", match=match)
+    check_match(match)
     # A word with a space in it, as LTP may leave one, is no Chinese word: its letters stand alone.
     letters = [_in_letters(text, line, _bare) for text, line in zip(texts, words, strict=True)]
     if match == "original":

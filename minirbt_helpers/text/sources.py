@@ -50,6 +50,9 @@ class Files:
         for file in self.files:
             require_text(file)
 
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.files))
+
 
 @dataclass(frozen=True)
 class HubText:
@@ -115,6 +118,15 @@ class HubText:
                 column=self.column,
                 names=", ".join(data.features),
             )
+        if data.features and "string" not in (kind := str(getattr(data.features[self.column], "dtype", "list"))):
+            raise CourseError(
+                "column {column!r} holds no text ({kind})",
+                where=self,
+                fix="column= one with strings, after a ?: {names}",
+                column=self.column,
+                kind=kind,
+                names=", ".join(data.features),
+            )
         return data
 
     def __str__(self) -> str:
@@ -133,10 +145,13 @@ def text_source(text: Paths) -> Files | HubText:
     Raises:
         CourseError: a path that does not exist, or an address of another form.
     """
-    one = text if isinstance(text, str) else text[0] if isinstance(text, Sequence) and len(text) == 1 else ""
-    if not str(one).startswith("hf:"):
+    names = [text] if isinstance(text, str | Path) else list(text)
+    one = next((name for name in map(str, names) if name.startswith("hf:")), "")
+    if not one:
         return Files(tuple(text_files(text)))
-    address, _, query = str(one).partition("?")
+    if len(names) > 1:
+        raise CourseError("a dataset and other texts", where=one, fix="name the dataset alone")
+    address, _, query = one.partition("?")
     settings = dict(parse_qsl(query, keep_blank_values=True))
     name, revision = split_revision(address.removeprefix(HUB))
     if not address.startswith(HUB) or name.count("/") != 1 or set(settings) - {"config", "split", "column"}:
@@ -176,7 +191,8 @@ def _as_paths(paths: Paths) -> Iterator[Path]:
 def _files(path: Path, pattern: str, entry: str) -> list[Path]:
     if path.suffix == ".json":
         return _listed(path, entry)
-    found = sorted(path.glob(pattern)) if path.is_dir() else [path] * path.is_file()
+    # by name alone: a text and its references stand at the same place, whatever their names end in
+    found = sorted(path.glob(pattern), key=lambda file: file.stem) if path.is_dir() else [path] * path.is_file()
     if not found:
         raise CourseError(
             "no such text file, nor a folder with {pattern}", where=path, fix="check the path", pattern=pattern
@@ -197,6 +213,8 @@ def _listed(path: Path, entry: str) -> list[Path]:
             kind=type(problem).__name__,
             problem=problem,
         ) from problem
+    if not files:
+        raise CourseError("no files in the list", where=path, fix="name them under train_{entry}", entry=entry)
     files = [file if file.exists() else path.parent / file for file in files]  # names count from here, or from the list
     if missing := [file for file in files if not file.is_file()]:
         raise CourseError("no such file: {name}", where=path, fix="check the names in the list", name=missing[0])
