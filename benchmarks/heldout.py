@@ -4,7 +4,8 @@ Top 1 and top 5 on held-out text, whole words and single tokens masked, in all a
 more lead, for marks and the commonest characters are most of what a weak model gets right. Beside the models stand two
 that know no more than counts: the most frequent tokens, and those most frequent beside the token to the left (if it is
 masked, to the right; if both are, anywhere). Every chosen token is replaced by [MASK], and all are asked the same.
-Besides, the gaps of data_samples/cloze.jsonl, and of cloze_unseen.jsonl, which nobody looked at while a model was made.
+Besides, the gaps of data_samples/cloze.jsonl, and of cloze_unseen.jsonl, which nobody looked at while a model was made;
+a question is *new* if its sentence stands nowhere in the texts, its ideographs compared.
 
     python benchmarks/heldout.py --text runs/family/wiki --heldout wiki=runs/family/heldout \\
         --heldout sample=data_samples/corpus/heldout --output data_samples/results/heldout.json
@@ -24,6 +25,7 @@ from minirbt_helpers.insight import model_folders
 from minirbt_helpers.models import load_model, load_tokenizer, take_layers
 from minirbt_helpers.recipe import load_recipe
 from minirbt_helpers.tasks import as_markdown
+from minirbt_helpers.text import is_chinese, text_lines
 from minirbt_helpers.text.masking import IGNORED
 from minirbt_helpers.training import CLASSES, classed_questions, held_out
 from minirbt_helpers.workspace import versions, write_json
@@ -59,25 +61,44 @@ def main() -> None:
             table[unit] |= by_counts(lesson, kind)
         result[name] = table
         print(markdown(name, table), flush=True)
-    tokenizer = load_tokenizer(teacher)
-    result["cloze"] = {
-        name: {model: cloze(weights, tokenizer, SAMPLES / f"{name}.jsonl") for model, weights in models.items()}
-        for name in CLOZE
-    }
+    result["cloze"] = all_cloze(models, load_tokenizer(teacher), asked.text)
     for name, table in result["cloze"].items():
         print(as_markdown([{name: model, **{key: str(n) for key, n in of.items()}} for model, of in table.items()]))
     write_json(asked.output, result)
 
 
+def all_cloze(
+    models: dict[str, BertForMaskedLM], tokenizer: PreTrainedTokenizerBase, text: str | None
+) -> dict[str, dict]:
+    """Both sets of gaps, asked of all models."""
+    read = "\n".join(map(ideographs, text_lines(text or load_recipe("sample").text)))
+    result = {}
+    for name in CLOZE:
+        lines = (SAMPLES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        questions = [json.loads(line) for line in lines]
+        sentences = [ideographs(one["text"].replace("[MASK]", one["answer"])) for one in questions]
+        new = torch.tensor([sentence not in read for sentence in sentences])
+        result[name] = {model: cloze(weights, tokenizer, questions, new) for model, weights in models.items()}
+    return result
+
+
+def ideographs(line: str) -> str:
+    """A line without everything else."""
+    return "".join(filter(is_chinese, line))
+
+
 @torch.no_grad()
-def cloze(model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, file: Path) -> dict[str, int]:
-    """How many gaps of a file are filled in right at the first guess, and among five."""
-    questions = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+def cloze(
+    model: BertForMaskedLM, tokenizer: PreTrainedTokenizerBase, questions: list[dict], new: torch.Tensor
+) -> dict[str, int]:
+    """How many gaps are filled in right at the first guess, and among five; in all, and of the new ones."""
     encoded = tokenizer([one["text"] for one in questions], return_tensors="pt", padding=True)
     logits = model(**encoded).logits[encoded["input_ids"] == tokenizer.mask_token_id]  # [questions, vocabulary]
     right = torch.tensor(tokenizer.convert_tokens_to_ids([one["answer"] for one in questions]))
     hits = logits.topk(BEST).indices == right[:, None]  # [questions, 5]
-    return {"right": int(hits[:, 0].sum()), "among five": int(hits.sum()), "asked": len(questions)}
+    counts = {"right": int(hits[:, 0].sum()), "among five": int(hits.sum()), "asked": len(questions)}
+    of_new = {"right, new": hits[new, 0], "among five, new": hits[new], "asked, new": new}
+    return counts | {name: int(found.sum()) for name, found in of_new.items()}
 
 
 def figures(measured: dict) -> dict:

@@ -58,10 +58,10 @@ WAYS = {
         "student", "assistant", changes={"hard_label_weight": 0.0, "temperature": 8.0, "temperature_squared": False}
     ),
     "two stages": Way("student", "assistant"),
-    "two stages, T = 1": Way("student", "assistant", changes={"temperature": 1.0}),
-    "two stages, T = 1, words and tokens": Way(
-        "student", "assistant", changes={"temperature": 1.0, "mask_unit": "both"}
-    ),
+    "two stages, T = 2": Way("student", "assistant", changes={"temperature": 2.0}),
+    "two stages, T = 4": Way("student", "assistant", changes={"temperature": 4.0}),
+    "two stages, T = 8": Way("student", "assistant", changes={"temperature": 8.0}),
+    "two stages, words and tokens": Way("student", "assistant", changes={"mask_unit": "both"}),
     "one stage": Way("one-stage", "teacher"),
     "one stage, H312": Way("one-stage", "teacher", "RBT4-H312"),
     "RBT6 from the first six layers": Way("assistant", "teacher", "RBT6", tuple(range(6))),
@@ -70,8 +70,8 @@ WAYS = {
 }
 COMPARISONS = {
     "gain": ("plain MLM", "distilled, published losses", "two stages"),
-    "temperature": ("two stages", "two stages, T = 1"),
-    "units": ("two stages, T = 1", "two stages, T = 1, words and tokens"),
+    "temperature": ("two stages", "two stages, T = 2", "two stages, T = 4", "two stages, T = 8"),
+    "units": ("two stages", "two stages, words and tokens"),
     "stages": ("two stages", "one stage"),
     "shape": ("one stage", "one stage, H312"),
     "start": ("RBT6 from the first six layers", "RBT6 from every second layer", "RBT6 from random layers"),

@@ -37,7 +37,7 @@ READING = f"{COMMON} --text {{work}}/talk"
 RAISED = "--mask-probability 0.2 --checkpoint-every 200"
 LAST = f"--length 128 --batch-size 32 --micro-batch 32 {RAISED} --warmup 0.02 --evaluate-every 400"
 BATCH = "--length 128 --batch-size 32 --micro-batch 16 --evaluate-every 100 --checkpoint-every 200"
-DISTILLED = f"distill {READING} --temperature 1"  # benchmarks/results/students.md: why
+DISTILLED = f"distill {READING}"
 SHORT = "--length 32 --batch-size 64 --micro-batch 64 --learning-rate 3e-3 --steps 16000"
 LONG = "--length 128 --batch-size 16 --micro-batch 16 --learning-rate 2e-3 --steps 3600"
 
