@@ -65,7 +65,10 @@ def halves(items: Sequence) -> Parts:
 
 def lines(folder: Path, train: str, dev: str = "dev") -> Parts:
     """The lines of two files, named without or with their ends."""
-    return tuple(list(read_lines(next(folder.glob(f"{name}*")))) for name in (train, dev))
+    found = [sorted(folder.glob(f"{name}*")) for name in (train, dev)]
+    if not all(found):
+        raise SystemExit(f"{folder}: no {train}* or no {dev}*")
+    return tuple(list(read_lines(files[0])) for files in found)
 
 
 SPLITS: dict[str, Callable[[Path], Parts]] = {

@@ -111,8 +111,9 @@ def main() -> None:
 
 def key_of(way: str, recipe: Recipe, teacher: str) -> dict:
     """What makes a row this one and no other."""
-    kept = ("steps", "length", "batch_size", "learning_rate", "precision", "neighbour_heads", "seed")
-    return {"way": way, "teacher": teacher, **{name: getattr(recipe, name) for name in kept}}
+    kept = ("steps", "length", "batch_size", "learning_rate", "precision", "temperature", "neighbour_heads", "seed")
+    texts = {"text": Path(recipe.text).name, "heldout": Path(recipe.heldout).name}
+    return {"way": way, "teacher": teacher, **texts, **{name: getattr(recipe, name) for name in kept}}
 
 
 def read(file: Path) -> list[dict]:
@@ -165,7 +166,8 @@ def markdown(rows: list[dict]) -> str:
     for row in rows:
         tokens = row["steps"] * row["length"] * row["batch_size"] / 1e6
         heads = ", neighbour heads" if row["neighbour_heads"] and not WAYS[row["way"]].layers else ""
-        groups.setdefault((row["way"], f"{tokens:.1f}M tokens, {row['learning_rate']:g}{heads}"), []).append(row)
+        settings = f"{tokens:.1f}M tokens, {row['learning_rate']:g}, {row['precision']}{heads}"
+        groups.setdefault((row["way"], settings), []).append(row)
     lines = [
         {"way": way, "trained on, learning rate": settings}
         | {name: spread([row[name] for row in measured if name in row], "top" in name) for name in MEASURED}

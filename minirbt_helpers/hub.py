@@ -43,7 +43,7 @@ def fetch_model(name_or_path: str | Path) -> Path:
     if folder.is_dir():
         return folder
     name, revision = split_revision(name_or_path)
-    if not is_hub_id(name):
+    if not is_hub_id(name) or resolve(name).parent.is_dir():
         raise CourseError(
             "no such model folder",
             where=name_or_path,

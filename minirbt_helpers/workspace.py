@@ -65,9 +65,12 @@ def machine_memory() -> tuple[float, float]:
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = float(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))) * 1024
-    with suppress(OSError, ValueError):  # "max" is no number: no limit
-        limit = float(Path("/sys/fs/cgroup/memory.max").read_text())
+    with suppress(OSError, ValueError, KeyError):  # "max" is no number: no limit
+        limit = float((CONTAINER / "memory.max").read_text())
         total, free = min(total, limit), min(free, limit)
+        counts = dict(line.split() for line in (CONTAINER / "memory.stat").read_text().splitlines())
+        taken = float((CONTAINER / "memory.current").read_text()) - float(counts["inactive_file"])  # a cache gives way
+        free = min(free, max(0.0, limit - taken))
     return total, free
 
 
@@ -175,6 +178,7 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
             shutil.rmtree(holder, ignore_errors=True)
 
 
+CONTAINER = Path("/sys/fs/cgroup")  # where Linux says what a container may take
 MODEL_FILES = ("config.json", "generation_config.json", "model*.safetensors*", "tokenizer*.json", "vocab.txt")
 
 

@@ -497,7 +497,15 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_weights(blocks, tmp_pat
         ({"loss": "hidden_mes"}, "unknown loss", "hidden_mse"),
         ({"feature": "values"}, "unknown feature", "attention"),
         ({"loss": "fsp"}, "layer_T is 2", "two layers"),
-        ({"feature": "attention", "loss": "attention_ce"}, "12 heads", "attention_ce_mean"),
+        ({"feature": "attention", "loss": "attention_ce", "proj": None}, "12 heads", "attention_ce_mean"),
+        ({"feature": "attention", "loss": "hidden_mse", "proj": None}, "12 heads", "attention_ce_mean"),
+        ({"feature": "attention", "loss": "attention_mse_sum"}, "no width to project", "proj"),
+        ({"wieght": 2.0}, "unknown: wieght", "weight"),
+        ({"weight": "1"}, "the weight is '1'", "a number"),
+        ({"weight": -1}, "the weight is -1", "from 0 up"),
+        ({"loss": "gram", "layer_T": [2]}, "layer_T is [2]", "two layers"),
+        ({"proj": ["linear"]}, "the projection leads from  to ", '"linear", 64, 192'),
+        ({"proj": ["linear", 64, 192, {"lr": 1e-3}]}, "settings of its own", "learning rate"),
     ],
 )
 def test_matches_that_do_not_fit_are_refused(teacher, tokenizer, match, problem, advice):

@@ -129,7 +129,7 @@ def test_a_finished_run_becomes_a_folder_for_the_hub(recipe, texts, tmp_path):
     folder = publish(done.folder, tmp_path / "hub", name="me/tiny", license="cc-by-sa-4.0", data="Held-out sentences")
     card = ModelCard.load(folder / "README.md")
     assert card.data.license == "cc-by-sa-4.0" and card.data.pipeline_tag == "fill-mask"
-    assert "6 steps of 4 blocks" in card.text and "| `temperature` | 8.0 | 8.0 |" in card.text
+    assert "6 steps of 4 blocks" in card.text and "| `temperature` | 1.0 | 8.0 |" in card.text
     assert f"{done.metrics[-1]['top1']:.1%}" in card.text and "Held-out sentences" in card.text
     assert str(tmp_path) not in (folder / "README.md").read_text() + (folder / "recipe.json").read_text()
     model, words = BertForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)

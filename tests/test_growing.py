@@ -9,13 +9,15 @@ from typing import IO
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 
 from minirbt_helpers.course import Lesson
 from minirbt_helpers.errors import CourseError
-from minirbt_helpers.models import ARCHITECTURES, start_from_counts, take_layers
+from minirbt_helpers.models import ARCHITECTURES, find_architecture, start_from_counts, take_layers
 from minirbt_helpers.recipe import Recipe, load_recipe
+from minirbt_helpers.text.corpus import features
 from minirbt_helpers.training import GROWTH, grow, growing, held_out, join_world
-from minirbt_helpers.training.growing import deepen, depth_of, length_of, settings_of
+from minirbt_helpers.training.growing import deepen, depth_of, length_of, settings_of, shared_steps
 from minirbt_helpers.training.loop import learning_rate
 
 pytestmark = pytest.mark.slow  # processes, training or notebooks
@@ -86,6 +88,12 @@ def test_phases_end_in_the_architecture_itself_and_share_the_whole_budget(small)
     assert tokens == {small.length * small.batch_size}
 
 
+@pytest.mark.parametrize("steps", [3, 4, 10, 49, 50, 90, 400])
+def test_the_phases_take_all_steps_together(steps):
+    shared = shared_steps(steps, GROWTH)
+    assert sum(shared) == steps and min(shared) > 0
+
+
 def test_the_learning_rate_stays_up_until_its_decay(small):
     recipe = small.model_copy(update={"steps": 100, "decay": 0.25})
     rates = [learning_rate(recipe, step) / recipe.learning_rate for step in range(101)]
@@ -135,9 +143,11 @@ def planned(small, tmp_path, monkeypatch):
     measured = []
     monkeypatch.setattr(growing, "seconds_per_step", lambda *given: measured.append(given) or 0.5)
 
-    def steps(plan: Path = tmp_path / "growth" / "phase-1.json", **changes) -> tuple[int, int]:
+    def steps(plan: Path = tmp_path / "growth" / "phase-1.json", layers=1, text=1, **changes) -> tuple[int, int]:
         recipe = small.model_copy(update=changes)
-        return growing.planned_steps(plan, recipe, None, None, None, 1.0, join_world()), len(measured)
+        model = find_architecture(f"{layers}x16x32x2").random_model("sample", 9)
+        blocks = Dataset.from_dict({"input_ids": [[2, text, 3]], "continues": [[False] * 3]}, features=features())
+        return growing.planned_steps(plan, recipe, model, blocks, None, 1.0, join_world()), len(measured)
 
     return steps
 
@@ -146,6 +156,11 @@ def test_a_plan_holds_for_settings_that_change_no_weight(planned):
     assert planned() == (120, 1)
     assert planned(tensorboard=True, checkpoint_every=7, evaluate_every=9, workers=1, output_dir="other") == (120, 1)
     assert planned(learning_rate=1e-5) == (120, 2)
+
+
+def test_a_plan_holds_for_one_model_and_one_text(planned):
+    """A step of eight layers takes longer than one of a single layer."""
+    assert [planned(), planned(layers=8), planned(), planned(text=4)] == [(120, 1), (120, 2), (120, 3), (120, 4)]
 
 
 def test_a_plan_is_there_whole_or_not_at_all(planned, tmp_path, monkeypatch):

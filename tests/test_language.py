@@ -443,7 +443,9 @@ def test_a_language_is_a_papermill_parameter(tmp_path):
     )  # fmt: skip
     said = "".join(output.get("text", "") for cell in book.cells for output in cell.get("outputs", []))
     assert "规模 sample" in said and "missing from font" not in said
-    assert len(alts := alt_texts(book)) > 2 and all(map(HAN.search, alts))
+    sources = "".join(cell.source for cell in book.cells)  # words that a cell itself gives a picture are as it has them
+    alts = [alt for alt in alt_texts(book) if alt[:20] not in sources]
+    assert len(alts) > 2 and all(map(HAN.search, alts))
 
 
 def bare_text(source: str) -> str:

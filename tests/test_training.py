@@ -171,11 +171,16 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_loses_nothing(teacher
     before = (first.folder / "model.safetensors").stat().st_mtime_ns
     again = distill(recipe, "student", **arguments)
     assert (first.folder / "model.safetensors").stat().st_mtime_ns == before and again.metrics == first.metrics
+    distill(recipe.model_copy(update={"epochs": 9, "task_rows": 5}), "student", **arguments)  # fine-tuning's
+    assert (first.folder / "model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(CourseError, match="600 tokens, and the model has 512 positions"):
+        distill(recipe.model_copy(update={"length": 600}), "student", **arguments)
+    assert (first.folder / "model.safetensors").stat().st_mtime_ns == before
     other = recipe.model_copy(update={"temperature": 2.0})
     distill(other, "student", **arguments)
     kept = first.folder.parent / "student-1"
     assert "kept as" in capsys.readouterr().out
-    assert json.loads((kept / "recipe.json").read_text())["recipe"]["temperature"] == 8.0
+    assert json.loads((kept / "recipe.json").read_text())["recipe"]["temperature"] == recipe.temperature
     distill(other, "student", **arguments | {"teacher": take_layers(teacher)})  # another teacher is another run
     assert (first.folder.parent / "student-2").is_dir()
     assert not list(first.folder.parent.glob(".student*"))

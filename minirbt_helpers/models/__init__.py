@@ -4,6 +4,7 @@ from transformers.utils import logging
 
 from .architectures import ARCHITECTURES, Architecture, Shape, find_architecture
 from .initialisation import (
+    check_length,
     check_tokenizer,
     inherit_embeddings,
     load_model,
@@ -21,6 +22,7 @@ __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "Shape",
+    "check_length",
     "check_tokenizer",
     "find_architecture",
     "inherit_embeddings",

@@ -400,3 +400,19 @@ def _quietly(kind: type, folder: Path, **settings):
             kind=kind.__name__,
             reason=reason,
         ) from problem
+
+
+def check_length(config: BertConfig, length: int) -> None:
+    """Refuse blocks that are longer than a model has positions.
+
+    Raises:
+        CourseError: with both numbers.
+    """
+    if length > config.max_position_embeddings:
+        raise CourseError(
+            "blocks of {length} tokens, and the model has {positions} positions",
+            where=config.name_or_path,
+            fix="LENGTH = {positions} or less",
+            length=length,
+            positions=config.max_position_embeddings,
+        )

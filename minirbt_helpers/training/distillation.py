@@ -20,6 +20,7 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 from ..errors import CourseError
 from ..models import (
     Architecture,
+    check_length,
     check_tokenizer,
     find_architecture,
     inherit_embeddings,
@@ -269,7 +270,8 @@ def distill(
         stage: one of :data:`STAGES`.
         blocks, heldout: what to train on and what to measure on (:func:`minirbt_helpers.text.build_blocks`).
         teacher: a model (it is not changed) or folder; None: the recipe's teacher, or the result of the stage before.
-        student: weights to start from (a model is trained in place); None: as the stage says.
+        student: weights to start from; None: as the stage says. Use the model that comes back: a given one is trained
+            in place, but left as it is where the run was finished before.
         tokenizer: None: the one beside the recipe's teacher.
         output: folder of the result; None: ``runs/<scale>/<stage>``.
         progress: show progress bars.
@@ -352,6 +354,8 @@ def prepare(
     check_tokenizer(teacher_model, tokenizer)
     architecture = find_architecture(getattr(recipe, STAGES[stage].student))
     student_model = _student(recipe, STAGES[stage], student, teacher_model, architecture)
+    for one in (teacher_model, student_model):
+        check_length(one.config, recipe.length)
     start = STAGES[stage].start  # of a new student; its last bits differ from machine to machine, and are not the run's
     if student is not None:
         check_tokenizer(student_model, tokenizer)

@@ -17,6 +17,7 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..errors import CourseError
 from ..language import N_
+from ..models import check_length
 from ..models.attention import asked_tokens_alone
 from ..text import WholeWordCollator
 from ..text.masking import IGNORED
@@ -70,7 +71,8 @@ class MaskedPositions(nn.Module):
         """
         if self.logits and positions is None:
             positions = masked_positions(labels)
-        alone = not self.hidden and self.model.device.type == "cpu" and len(positions) > 0
+        compiled = self.model.bert._compiled_call_impl is not None  # whose graph the short cut would break for good
+        alone = not self.hidden and not compiled and self.model.device.type == "cpu" and len(positions) > 0
         with asked_tokens_alone(self.model, positions) if alone else nullcontext():
             outputs = self.model.bert(
                 input_ids,
@@ -208,8 +210,9 @@ def held_out(
         tokens and more) tell most.
 
     Raises:
-        CourseError: no blocks.
+        CourseError: no blocks, or longer ones than the model has positions for.
     """
+    check_length(model.config, max(map(len, blocks[:1]["input_ids"]), default=0))
     device = next(model.parameters()).device
     training = model.training
     model.eval()

@@ -25,7 +25,7 @@ from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..hub import vocabulary_size
 from ..language import _
-from ..models import Architecture, start_from_counts, take_layers
+from ..models import Architecture, check_length, start_from_counts, take_layers
 from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
 from ..workspace import atomic_file
@@ -34,13 +34,14 @@ from .distillation import Distilled
 from .loop import Steps, Watch, learning_rate, shared_batches
 from .machine import World, compile_encoder, join_world, timed
 from .pretraining import FillIn, pretrain
-from .runs import NOT_THE_RESULT, run_folder
+from .runs import NOT_THE_RESULT, read_from, run_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Texts = Callable[[int], tuple["Dataset", "Dataset"]]  # from a length to blocks of that length, and held-out ones
 WARM_UP, TIMED = 3, 8  # steps before a measurement of the speed, and in it
+SHAPE = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")  # make it slow
 COUNTED_BLOCKS = 200_000  # blocks that the first embeddings are counted on
 
 
@@ -105,14 +106,15 @@ def grow(
         The model (eval mode), its folder, and the rows of all phases, ``phase`` counted from 1.
     """
     world = join_world()
+    check_length(architecture.config(recipe.scale, vocabulary_size(tokenizer)), recipe.length)
     folder = Path(output) if output else run_folder(recipe, "pretrained")
     grown = folder.parent / f"{folder.name}-growth"
-    model, rows = None, []
+    model, rows, shared = None, [], shared_steps(recipe.steps, phases)
     rule = f"{architecture.name}, {depth_of(phases[0], architecture)} layers, from counts"
     for number, phase in enumerate(phases, 1):
         with world.first_before_others():
             blocks, heldout = texts(length_of(phase, recipe))
-        settings = settings_of(phase, recipe)
+        settings = settings_of(phase, recipe).model_copy(update={"steps": shared[number - 1]})
         if model is None:
             model = seedling(settings, architecture, tokenizer, blocks, depth_of(phase, architecture))
         else:
@@ -146,6 +148,12 @@ def length_of(phase: Phase, recipe: Recipe) -> int:
 def depth_of(phase: Phase, architecture: Architecture) -> int:
     """Layers in a phase."""
     return max(1, int(architecture.full.layers * phase.depth))
+
+
+def shared_steps(steps: int, phases: tuple[Phase, ...]) -> list[int]:
+    """The steps of every phase: one at least, and together as many as there are, if these are enough."""
+    *shares, _last = (max(1, round(steps * phase.budget)) for phase in phases)
+    return [*shares, max(1, steps - sum(shares))]
 
 
 def settings_of(phase: Phase, recipe: Recipe) -> Recipe:
@@ -223,7 +231,8 @@ def planned_steps(
     Raises:
         CourseError: the plan cannot be written.
     """
-    asked = {"minutes": minutes, "recipe": recipe.model_dump(exclude=NOT_THE_RESULT)}
+    asked = {"minutes": minutes, "recipe": recipe.model_dump(exclude=NOT_THE_RESULT), **read_from(blocks)}
+    asked["shape"] = [getattr(model.config, name) for name in SHAPE]
     if plan.is_file() and (noted := json.loads(plan.read_text(encoding="utf-8")))["asked"] == asked:
         return noted["steps"]
     seconds = seconds_per_step(recipe, deepcopy(model), blocks, tokenizer, world)

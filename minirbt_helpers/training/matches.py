@@ -11,11 +11,12 @@ from textbrewer.presets import FEATURES, MATCH_LOSS_MAP, PROJ_MAP
 from torch import Tensor, nn
 from transformers import BertConfig
 
-from ..errors import CourseError
+from ..errors import CourseError, some
 from ..language import N_, _
 from ..recipe import Recipe
 
-EQUAL_HEADS = ("attention_mse", "attention_ce")  # the losses that compare head with head
+KEYS = ("layer_T", "layer_S", "feature", "loss", "weight", "proj")  # of a match; the last may be missing
+ALL_HEADS = ("attention_mse_sum", "attention_ce_mean")  # the losses that take all heads of a map together
 TWO_LAYERS = ("fsp", "gram", "nst", "mmd")  # those that compare pairs of layers
 ANY_WIDTH = ("nst", "mmd")  # of these, the ones that compare positions
 OF_MAPS = ("attention_ce", "attention_ce_mean")  # the cross-entropies of attention, head by head and of the heads' mean
@@ -132,17 +133,21 @@ def check_matches(matches: list[dict], teacher: BertConfig, student: BertConfig)
     """
     for number, match in enumerate(matches):
         where = _("match {number} ({match})").format(number=number, match=match)
-        if missing := {"layer_T", "layer_S", "feature", "loss", "weight"} - match.keys():
-            raise CourseError(
-                "no {names}", where=where, fix="see hidden_matches for the form", names=", ".join(sorted(missing))
-            )
+        keys = ", ".join(KEYS)
+        if missing := ", ".join(sorted({*KEYS[:-1]} - match.keys())):
+            raise CourseError("no {names}", where=where, fix="a match has {keys}", names=missing, keys=keys)
+        if strange := ", ".join(sorted(match.keys() - {*KEYS})):
+            raise CourseError("unknown: {names}", where=where, fix="a match has {keys}", names=strange, keys=keys)
+        _check_weight(match["weight"], where)
         _known(match["feature"], FEATURES, N_("feature"), where)
         _known(match["loss"], list(MATCH_LOSS_MAP), N_("loss"), where)
         for side, config in (("T", teacher), ("S", student)):
             _check_layers(match, side, config, where)
         if match["feature"] == "hidden":
             _check_widths(match, teacher.hidden_size, student.hidden_size, where)
-        elif match["loss"] in EQUAL_HEADS and teacher.num_attention_heads != student.num_attention_heads:
+        elif match.get("proj"):
+            raise CourseError("maps of attention have no width to project", where=where, fix='leave "proj" out')
+        elif match["loss"] not in ALL_HEADS and teacher.num_attention_heads != student.num_attention_heads:
             raise CourseError(
                 "{theirs} heads of the teacher cannot be compared with {ours} of the student one by one",
                 where=where,
@@ -164,10 +169,17 @@ def _known(name: object, known: list[str], what: str, where: str) -> None:
         )
 
 
+def _check_weight(weight: object, where: str) -> None:
+    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if not (number and 0 <= weight < float("inf")):
+        raise CourseError("the weight is {weight!r}", where=where, fix="a number from 0 up", weight=weight)
+
+
 def _check_layers(match: dict, side: str, config: BertConfig, where: str) -> None:
     """A model of n layers has hidden states 0 to n (0: its embeddings) and attentions 0 to n - 1."""
     layers = match[f"layer_{side}"]
-    if isinstance(layers, list) != (match["loss"] in TWO_LAYERS):
+    count = len(layers) if isinstance(layers, list) else 1
+    if count != (2 if match["loss"] in TWO_LAYERS else 1) or isinstance(layers, list) != (count == 2):
         raise CourseError(
             "layer_{side} is {layers!r}",
             where=where,
@@ -196,13 +208,20 @@ def _check_widths(match: dict, teacher: int, student: int, where: str) -> None:
     projection = match.get("proj")
     if projection:
         _known(projection[0], list(PROJ_MAP), "projection", where)
-        if list(projection[1:3]) != [student, teacher]:
+        if len(projection) > 3:
+            raise CourseError(
+                "a projection with settings of its own: {settings}",
+                where=where,
+                fix="leave them out: all weights have the recipe's learning rate",
+                settings=projection[3:],
+            )
+        if list(projection[1:]) != [student, teacher]:
             raise CourseError(
                 "the projection leads from {begin} to {end}, the models from {student} to {teacher}",
                 where=where,
                 fix='"proj": ["{kind}", {student}, {teacher}]',
-                begin=projection[1],
-                end=projection[2],
+                begin=some(projection[1:2]),
+                end=some(projection[2:3]),
                 student=student,
                 teacher=teacher,
                 kind=projection[0],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from ..language import N_, _
-from ..models import check_tokenizer, load_model, load_tokenizer
+from ..models import check_length, check_tokenizer, load_model, load_tokenizer
 from ..models.attention import fast_on_cpu
 from ..recipe import Recipe
 from .batches import Batches
@@ -41,7 +41,8 @@ def pretrain(
 
     Args:
         recipe: steps, batch, schedule, optimiser, masking and seed.
-        model: where to start: a model (it is trained in place) or a folder.
+        model: where to start: a model or a folder. Use the model that comes back: a given one is trained in place, but
+            left as it is where the run was finished before.
         blocks, heldout: what to train on and what to measure on.
         tokenizer: None: the one beside the recipe's teacher.
         output: folder of the result; None: ``runs/<scale>/pretrained``.
@@ -57,12 +58,13 @@ def pretrain(
         :func:`distill` does.
 
     Raises:
-        CourseError: a tokenizer that is not the model's.
+        CourseError: a tokenizer that is not the model's, or blocks that are too long for it.
     """
     world = join_world()
     tokenizer = tokenizer or load_tokenizer(recipe.teacher)
     model = load_model(model) if isinstance(model, str | Path) else model
     check_tokenizer(model, tokenizer)
+    check_length(model.config, recipe.length)
     folder = Path(output) if output else run_folder(recipe, "pretrained")
     details = {"start": start or identity(model)} | read_from(blocks)
     model.to(world.device).train()

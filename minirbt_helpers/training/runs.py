@@ -28,6 +28,7 @@ PROJECTIONS = "projections.safetensors"
 PIECES, TOGETHER = 500, 64  # of a text, for its digest: so many pieces of so many blocks
 # settings that change no weight
 NOT_THE_RESULT = {"output_dir", "evaluate_every", "checkpoint_every", "workers", "tensorboard"}
+FINE_TUNING = ("epochs", "task_")  # how the settings of fine-tuning begin
 
 
 def identity(model: BertForMaskedLM) -> str:
@@ -68,12 +69,12 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the folder holds this very run."""
-        return _read_card(self.folder) == self.card
+        return _is_the_same(_read_card(self.folder), self.card)
 
     def prepare(self) -> None:
         """Make room: a finished or unfinished run of another recipe is moved aside, never removed."""
         for place in (self.folder, self.working):
-            if place.exists() and _read_card(place) != self.card:
+            if place.exists() and not _is_the_same(_read_card(place), self.card):
                 aside = next(path for path in _numbered(place) if not path.exists())
                 print(_("{name} was made with another recipe: kept as {other}").format(name=place.name, other=aside))
                 place.rename(aside)
@@ -152,6 +153,16 @@ def _numbered(folder: Path) -> Iterator[Path]:
     while True:
         number += 1
         yield folder.parent / f"{folder.name.strip('.')}-{number}"
+
+
+def _is_the_same(noted: dict | None, card: dict) -> bool:
+    """Whether two cards name one run: fine-tuning's settings stand in them, and make no other."""
+
+    def compared(one: dict) -> dict:
+        recipe = {name: value for name, value in one["recipe"].items() if not name.startswith(FINE_TUNING)}
+        return one | {"recipe": recipe}
+
+    return noted is not None and "recipe" in noted and compared(noted) == compared(card)
 
 
 def _read_card(folder: Path) -> dict | None:
