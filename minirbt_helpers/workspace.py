@@ -23,6 +23,8 @@ from .errors import CourseError, some
 from .language import N_, _
 
 PACKAGE = Path(__file__).parent
+CONTAINER = Path("/sys/fs/cgroup")  # where Linux says what a container may take
+MODEL_FILES = ("config.json", "generation_config.json", "model*.safetensors*", "tokenizer*.json", "vocab.txt")
 FREE = N_("free some space, or name another output folder")
 VERSIONED = ("torch", "transformers", "textbrewer", "ltp", "datasets")
 
@@ -176,10 +178,6 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
             if (holder / "old").exists() and not target.exists():  # broken off between the two
                 (holder / "old").rename(target)
             shutil.rmtree(holder, ignore_errors=True)
-
-
-CONTAINER = Path("/sys/fs/cgroup")  # where Linux says what a container may take
-MODEL_FILES = ("config.json", "generation_config.json", "model*.safetensors*", "tokenizer*.json", "vocab.txt")
 
 
 def check_folder(folder: str | Path, command: str, marks: Sequence[str], others: Sequence[str] = ("*",)) -> None:

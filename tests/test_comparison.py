@@ -245,6 +245,10 @@ def deployed(request, tmp_path_factory):
     torch.manual_seed(0)
     student, tokenizer = (load("data_samples/models/student") for load in (load_model, load_tokenizer))
     model = with_head(student, TASKS[request.param]).eval()
+    if hasattr(model, "qa_outputs"):  # a new head's logits are nearly one number: as in a trained one, let them differ
+        with torch.no_grad():
+            states = model.bert(**(batch := padded(8, 128))).last_hidden_state[batch["attention_mask"].bool()]
+            model.qa_outputs.weight.copy_(torch.linalg.svd(states - states.mean(0), full_matrices=False).Vh[:2])
     folder = tmp_path_factory.mktemp("deployed")
     plain = export_onnx(model, folder / "model.onnx")
     return model, tokenizer, plain, quantize_onnx(plain, folder / "int8.onnx")
@@ -260,9 +264,9 @@ def padded(count: int, length: int) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "length"), [(1, 3), (5, 40), (2, 128)])
 def test_onnx_and_int8_agree_with_the_original_within_tolerance(deployed, count, length):
-    """ONNX to rounding, 1e-5 of the logits' spread over long texts; int8 to 35% of it at worst, 12% on the whole.
+    """ONNX to rounding, 1e-5 of the logits' spread over long texts; int8 to 20% of it at worst, 8% on the whole.
 
-    The head of a question task is new here, so its logits hardly differ, and the share is a large one.
+    The shipped student's spans in int8: to 35% and 12%.
     """
     model, _, plain, small = deployed
 
@@ -273,7 +277,8 @@ def test_onnx_and_int8_agree_with_the_original_within_tolerance(deployed, count,
     batch = padded(count, length)
     with torch.no_grad():
         truth, spreads = answers(model, batch), [one.std() for one in answers(model, padded(8, 128))]
-    for file, worst, usual in ((plain, 1e-5, 1e-5), (small, 0.35, 0.12)):
+    of_int8 = (0.35, 0.12) if hasattr(model, "qa_outputs") else (0.2, 0.08)
+    for file, worst, usual in ((plain, 1e-5, 1e-5), (small, *of_int8)):
         for theirs, ours, spread in zip(truth, answers(OnnxModel(file, threads=1), batch), spreads, strict=True):
             gap = theirs - ours
             assert gap.abs().max() <= worst * spread and gap.square().mean().sqrt() <= usual * spread

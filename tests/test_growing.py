@@ -155,6 +155,7 @@ def planned(small, tmp_path, monkeypatch):
 def test_a_plan_holds_for_settings_that_change_no_weight(planned):
     assert planned() == (120, 1)
     assert planned(tensorboard=True, checkpoint_every=7, evaluate_every=9, workers=1, output_dir="other") == (120, 1)
+    assert planned(epochs=9, task_rows=5) == (120, 1)
     assert planned(learning_rate=1e-5) == (120, 2)
 
 

@@ -34,7 +34,7 @@ from .distillation import Distilled
 from .loop import Steps, Watch, learning_rate, shared_batches
 from .machine import World, compile_encoder, join_world, timed
 from .pretraining import FillIn, pretrain
-from .runs import NOT_THE_RESULT, read_from, run_folder
+from .runs import FINE_TUNING, NOT_THE_RESULT, read_from, run_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -157,7 +157,7 @@ def shared_steps(steps: int, phases: tuple[Phase, ...]) -> list[int]:
 
 
 def settings_of(phase: Phase, recipe: Recipe) -> Recipe:
-    """The recipe of a phase: as many tokens per batch and micro-batch as the whole one's."""
+    """The recipe of a phase, its steps aside: as many tokens per batch and micro-batch as the whole one's."""
     length = length_of(phase, recipe)
     micro = recipe.micro_batch * recipe.length // length
     return recipe.model_copy(
@@ -165,7 +165,6 @@ def settings_of(phase: Phase, recipe: Recipe) -> Recipe:
             "length": length,
             "micro_batch": micro,
             "batch_size": recipe.batch_size // recipe.micro_batch * micro,
-            "steps": max(1, round(recipe.steps * phase.budget)),
             "learning_rate": recipe.learning_rate * phase.rate,
             "decay": phase.decay,
             "mask_unit": phase.mask_unit,
@@ -231,8 +230,9 @@ def planned_steps(
     Raises:
         CourseError: the plan cannot be written.
     """
-    asked = {"minutes": minutes, "recipe": recipe.model_dump(exclude=NOT_THE_RESULT), **read_from(blocks)}
-    asked["shape"] = [getattr(model.config, name) for name in SHAPE]
+    settings = recipe.model_dump(exclude=NOT_THE_RESULT | FINE_TUNING)
+    shape = [getattr(model.config, name) for name in SHAPE]
+    asked = {"minutes": minutes, "recipe": settings, "shape": shape, **read_from(blocks)}
     if plan.is_file() and (noted := json.loads(plan.read_text(encoding="utf-8")))["asked"] == asked:
         return noted["steps"]
     seconds = seconds_per_step(recipe, deepcopy(model), blocks, tokenizer, world)

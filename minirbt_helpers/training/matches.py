@@ -178,8 +178,8 @@ def _check_weight(weight: object, where: str) -> None:
 def _check_layers(match: dict, side: str, config: BertConfig, where: str) -> None:
     """A model of n layers has hidden states 0 to n (0: its embeddings) and attentions 0 to n - 1."""
     layers = match[f"layer_{side}"]
-    count = len(layers) if isinstance(layers, list) else 1
-    if count != (2 if match["loss"] in TWO_LAYERS else 1) or isinstance(layers, list) != (count == 2):
+    several = isinstance(layers, list)
+    if several != (match["loss"] in TWO_LAYERS) or (several and len(layers) != 2):
         raise CourseError(
             "layer_{side} is {layers!r}",
             where=where,

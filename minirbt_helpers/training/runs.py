@@ -28,7 +28,7 @@ PROJECTIONS = "projections.safetensors"
 PIECES, TOGETHER = 500, 64  # of a text, for its digest: so many pieces of so many blocks
 # settings that change no weight
 NOT_THE_RESULT = {"output_dir", "evaluate_every", "checkpoint_every", "workers", "tensorboard"}
-FINE_TUNING = ("epochs", "task_")  # how the settings of fine-tuning begin
+FINE_TUNING = {name for name in Recipe.model_fields if name == "epochs" or name.startswith("task_")}
 
 
 def identity(model: BertForMaskedLM) -> str:
@@ -159,7 +159,7 @@ def _is_the_same(noted: dict | None, card: dict) -> bool:
     """Whether two cards name one run: fine-tuning's settings stand in them, and make no other."""
 
     def compared(one: dict) -> dict:
-        recipe = {name: value for name, value in one["recipe"].items() if not name.startswith(FINE_TUNING)}
+        recipe = {name: value for name, value in one["recipe"].items() if name not in FINE_TUNING}
         return one | {"recipe": recipe}
 
     return noted is not None and "recipe" in noted and compared(noted) == compared(card)
