@@ -232,7 +232,7 @@ class Finetuned:
             require_weights(folder)
             kind = BertForSequenceClassification if task.layout else BertForQuestionAnswering
             with quiet_transformers():
-                model, found = kind.from_pretrained(folder, output_loading_info=True)
+                model, found = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
                 tokenizer = restore_known_marks(AutoTokenizer.from_pretrained(folder))
             del result["task"], result["scores"]
             tuned = cls(model.eval(), tokenizer, task, tuple(result.pop("by_epoch")), **result)
