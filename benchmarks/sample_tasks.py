@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import real_tasks
+import torch
 
 from minirbt_helpers.models import find_architecture, load_model, load_tokenizer
 from minirbt_helpers.recipe import load_recipe
@@ -29,6 +30,7 @@ DEEP, NONE = "no pre-training, 12 layers", "no pre-training"
 RANDOM = {DEEP: "RoBERTa-wwm-ext", NONE: "MiniRBT-H256"}
 FAMILY = ("teacher", "assistant", "student", "rbt3", "h312", "h288", NONE, DEEP)
 SENTENCES = tuple(name for name, task in TASKS.items() if task.layout)
+QUESTIONS = tuple(name for name in TASKS if name not in SENTENCES)
 MOST = 10_000, 2_000  # rows to train on, rows to score, of a sentence task
 USED = 3_000  # of the rows to train on
 
@@ -48,7 +50,7 @@ class Step:
 
     teaches: str
     models: Sequence[str] = FAMILY
-    tasks: Sequence[str] = tuple(TASKS)
+    tasks: Sequence[str] = SENTENCES
     epochs: Sequence[int] = (3,)
     settings: dict = field(default_factory=dict)
     rows: int = USED
@@ -58,13 +60,14 @@ TAUGHT = {"teacher": "teacher", "temperatures": (1.0, 2.0, 4.0, 8.0)}
 STEPS = {
     "pre-training": Step("does pre-training count?", ("teacher", DEEP, "student", NONE)),
     "family": Step("who keeps how much?"),
-    "longer": Step("what do more epochs add?", epochs=(10,)),
-    "published": Step("the published epochs in full", ("teacher", "student"), ("tnews", "cmrc2018"), (2, 3, 5, 10)),
-    "taught": Step("does a teacher help?", ("teacher", "student"), settings=TAUGHT),
     **{
-        f"{rows} rows": Step("how many rows does it take?", ("teacher", DEEP, "student", NONE), SENTENCES, rows=rows)
+        f"{rows} rows": Step("how many rows does it take?", ("teacher", DEEP, "student", NONE), rows=rows)
         for rows in (100, 300, 1_000)
     },
+    "taught": Step("does a teacher help?", ("teacher", "student"), settings=TAUGHT),
+    "questions": Step("who learns to read from real questions alone?", tasks=QUESTIONS),
+    "longer": Step("what do more epochs add?", tasks=tuple(TASKS), epochs=(10,)),
+    "published": Step("the published epochs in full", ("teacher", "student"), ("tnews", "cmrc2018"), (2, 3, 5, 10)),
 }
 
 
@@ -112,12 +115,15 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=FOLDERS)
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--only", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of the matrix products")
     asked = parser.parse_args()
     real_tasks.write(asked.folder, SPLITS, MOST, (None, None))
     found: dict[str, dict[str, Found]] = {}
     for name in asked.only:
         print(f"{name}: {STEPS[name].teaches}", flush=True)
-        for model, by_task in make(STEPS[name], asked.models, asked.output).items():
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=False, enabled=asked.precision == "bf16"):
+            rates = make(STEPS[name], asked.models, asked.output)
+        for model, by_task in rates.items():
             found[model] = found.get(model, {}) | by_task
         asked.output.with_suffix(".search.md").write_text(searched(found), encoding="utf-8")
 

@@ -249,7 +249,7 @@ def train(work: Path, precision: str) -> Finetuned:
     """Fine-tune a model of the family on these questions."""
     task = own_task("reading", work / "reader-train.json", work / "reader-dev.json")
     model, tokenizer = load_model(SHIPPED / BASE), load_tokenizer(SHIPPED / BASE)
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False, enabled=precision == "bf16"):
         return finetune(load_recipe("sample", **SETTINGS), task, model, tokenizer, learning_rate=RATE)
 
 

@@ -36,6 +36,13 @@ def refusal(*arguments: object) -> CourseError:
 # --- its folder -----------------------------------------------------------------------------------------------------
 
 
+def test_weights_kept_in_half_precision_are_computed_in_full(tokenizer, tmp_path):
+    tuned = fresh("tnews", tokenizer)
+    replace(tuned, model=tuned.model.half()).save(tmp_path / "half")
+    assert load_file(tmp_path / "half" / "model.safetensors")["classifier.weight"].dtype == torch.float16
+    assert Finetuned.load(tmp_path / "half").model.dtype == torch.float32
+
+
 @pytest.mark.parametrize("place", ["full", "full/notes.txt", "full/notes.txt/model"])
 def test_nothing_gives_way_but_an_earlier_output(tokenizer, tmp_path, place):
     """The command looks before it loads anything: here it has no model to load."""
